@@ -42,9 +42,8 @@ class Process:
     def __init__(self, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None, **options: Any):
         self.log = log
         with log.open("ab") as output:
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, start_new_session=True, **options
-            )
+            options |= {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, "start_new_session": True}
+            self._child = subprocess.Popen(command, env=env, **options)
         self.pid = self._child.pid
         reaper.watch("group", self.pid)
 
