@@ -1,0 +1,1 @@
+"""What the business does, with no web framework, queue or template in sight."""

@@ -1,0 +1,151 @@
+"""The one declarative base, the column habits every table shares, and the engine.
+
+SQLite and PostgreSQL behave alike through this module: times are UTC and aware, JSON is JSONB on PostgreSQL, writers on
+SQLite take their lock at the start of the transaction (see docs/adr/0003-two-databases-one-behaviour.md).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+def now() -> datetime:
+    """The present moment, aware and in UTC."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is taken off on the way in and put back on the way out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A time without a zone cannot be stored: use domain.db.now() or an aware datetime")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+JsonValue = JSON().with_variant(JSONB(), "postgresql")
+Timestamp = Annotated[datetime, mapped_column(UtcDateTime())]
+Cents = Annotated[int, mapped_column(BigInteger())]
+Currency = Annotated[str, mapped_column(String(3))]
+LongText = Annotated[str, mapped_column(Text())]
+JsonObject = Annotated[dict[str, Any], mapped_column(JsonValue)]
+JsonList = Annotated[list[Any], mapped_column(JsonValue)]
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        }
+    )
+
+
+class Identified(Base):
+    """A table keyed by a UUID that the portal makes itself."""
+
+    __abstract__ = True
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+
+
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+@contextmanager
+def read_only(active: bool = True) -> Iterator[None]:
+    """Transactions begun inside take no write lock on SQLite; a write in one of them may meet a busy database."""
+    token = _reading.set(active)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+def make_engine(url: str, **options: Any) -> Engine:
+    """The engine for a DATABASE_URL in any of its usual spellings, with the settings the portal depends on."""
+    url = driver_url(url)
+    options.setdefault("json_serializer", dump_json)
+    if url.startswith("postgresql"):
+        options.setdefault("pool_pre_ping", True)
+        options.setdefault("pool_size", 10)
+        options.setdefault("max_overflow", 10)
+        options.setdefault("pool_timeout", 5)
+        options.setdefault("connect_args", {"connect_timeout": 3, "options": POSTGRESQL_SETTINGS})
+    else:
+        options.setdefault("connect_args", {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(url, **options)
+    prepare(engine)
+    return engine
+
+
+SQLITE_BUSY_SECONDS = 30
+POSTGRESQL_SETTINGS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
+
+
+def driver_url(url: str) -> str:
+    """SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql://; the portal is built on psycopg2."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
+
+
+def dump_json(value: Any) -> str:
+    """JSON as the columns keep it: text as it is, no NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def prepare(engine: Engine) -> None:
+    """Give a SQLite engine write-ahead logging, full durability and real transactions; PostgreSQL needs none of it."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # pysqlite must not begin transactions on its own: see begin() below
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # A deferred transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
+        connection.exec_driver_sql("BEGIN" if _reading.get() else "BEGIN IMMEDIATE")

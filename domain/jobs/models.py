@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from domain.db import Identified, JsonObject, JsonValue, Timestamp, now
+
+
+class JobStatus(StrEnum):
+    PENDING = "pending"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(Identified):
+    __tablename__ = "background_jobs"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'processing', 'succeeded', 'failed', 'cancelled')", name="status_known"),
+        CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress_is_percent"),
+        Index("ix_background_jobs_creator_id_status", "creator_id", "status"),
+        Index("ix_background_jobs_status_updated_at", "status", "updated_at"),
+        Index("ix_background_jobs_created_at_id", "created_at", "id"),
+        Index(
+            "uq_background_jobs_one_live_per_subject",
+            "type",
+            "subject_id",
+            unique=True,
+            sqlite_where=text("subject_id IS NOT NULL AND status IN ('pending', 'processing')"),
+            postgresql_where=text("subject_id IS NOT NULL AND status IN ('pending', 'processing')"),
+        ),
+    )
+
+    type: Mapped[str] = mapped_column(String(50))
+    status: Mapped[str] = mapped_column(String(20), default=JobStatus.PENDING)
+    progress_percent: Mapped[int] = mapped_column(default=0)
+    stage: Mapped[str | None] = mapped_column(String(100))
+    creator_id: Mapped[UUID | None] = mapped_column(ForeignKey("admin_users.id"))  # null: the system's own
+    subject_id: Mapped[UUID | None]  # what at most one live job of the type may be about
+    payload: Mapped[JsonObject] = mapped_column("metadata", default=dict)
+    result: Mapped[dict[str, object] | None] = mapped_column(JsonValue)
+    error: Mapped[dict[str, object] | None] = mapped_column(JsonValue)
+    created_at: Mapped[Timestamp] = mapped_column(default=now)
+    updated_at: Mapped[Timestamp] = mapped_column(default=now, onupdate=now)
+    started_at: Mapped[Timestamp | None]
+    finished_at: Mapped[Timestamp | None]
+    run_after: Mapped[Timestamp] = mapped_column(default=now)
+    dispatched_at: Mapped[Timestamp | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    losses: Mapped[int] = mapped_column(default=0)  # how many workers died holding it
+    max_attempts: Mapped[int] = mapped_column(default=5)
+    lease_owner: Mapped[str | None] = mapped_column(String(100))
+    lease_until: Mapped[Timestamp | None]
+
+    @property
+    def finished(self) -> bool:
+        return self.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)

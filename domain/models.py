@@ -1,0 +1,12 @@
+"""Every table, for whoever needs the whole schema: migrations, tests, the import of data."""
+
+import domain.audit.models
+import domain.idempotency
+import domain.identity.models
+import domain.jobs.models
+import domain.marketplace.models
+import domain.refunds.models
+import domain.roles.models  # noqa: F401
+from domain.db import Base
+
+metadata = Base.metadata
