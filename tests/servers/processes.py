@@ -59,6 +59,10 @@ class Process:
         """Send a signal to this process alone."""
         self._child.send_signal(number)
 
+    def children(self) -> list[int]:
+        """The process ids of its children: the workers of a gunicorn."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
     def wait(self, seconds: float = 30) -> int:
         return self._child.wait(seconds)
 

@@ -4,6 +4,7 @@ The run holds a pipe to this process. When the pipe closes, for whatever reason,
 removes the folders that were announced on it and not taken back.
 """
 
+import atexit
 import contextlib
 import os
 import shutil
@@ -29,9 +30,14 @@ def _say(verb: str, kind: str, name: object) -> None:
     if _reaper is None:
         command = [sys.executable, str(Path(__file__))]
         _reaper = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
+        atexit.register(_dismiss, _reaper)
     assert _reaper.stdin is not None
     _reaper.stdin.write(f"{verb} {kind} {name}\n")
     _reaper.stdin.flush()
+
+
+def _dismiss(reaper: subprocess.Popen[str]) -> None:
+    reaper.communicate()
 
 
 def main() -> None:

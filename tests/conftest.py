@@ -1,0 +1,120 @@
+"""What every test may ask for. A fixture used in one folder lives in that folder's conftest.py."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+import config
+import migrations
+from domain.db import make_engine
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+from tests.servers.tools import missing
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: Redis) -> Redis:
+    """A running, empty Redis: `redis.url`."""
+    redis_server.flush()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "portal.db"
+    migrations.upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    migrations.upgrade(postgres.new_database(name="template_migrated"))
+    return "template_migrated"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty, migrated database; each test that asks runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        file = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "portal.db")
+        yield f"sqlite:///{file}"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.new_database(request.getfixturevalue("postgres_template"))
+        yield url
+        server.drop_database(url)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    engine = make_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def session(engine: Engine) -> Iterator[Session]:
+    """A session on the test's database. On SQLite it holds the write lock: commit before something else is to write."""
+    with Session(engine) as session:
+        yield session
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    """The environment that `app` is configured from; override it to add to it."""
+    return {"APP_ENV": "test", "DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": database_url}
+
+
+@pytest.fixture
+def app(settings: dict[str, str]) -> Flask:
+    from wsgi import create_app  # here, since the tests of the domain need none of the doors
+
+    return create_app(config.load(settings))
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the servers they use, and set aside those whose programs this machine lacks."""
+    absent = {tool.marker: tool for tool in missing()}
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if "redis_server" in fixtures:
+            item.add_marker("redis")
+        if "postgres" in fixtures or "postgresql" in getattr(item, "callspec", _Plain).params.values():
+            item.add_marker("postgresql")
+        for tool in {absent[marker.name] for marker in item.iter_markers() if marker.name in absent}:
+            item.add_marker(pytest.mark.skip(reason=f"needs {tool.name}: apt-get install {tool.package}"))
+
+
+class _Plain:
+    params: dict[str, object] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run that left something out is not a green run, unless that was asked for."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and os.environ.get("ALLOW_SKIPS") != "1":
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
