@@ -1,0 +1,1 @@
+"""What the portal talks to outside itself: a small class each, behind one small interface."""
