@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 TESTS ?= tests
-PYTEST = pytest -q -n $(JOBS) --dist loadfile $(TESTS)
+PYTEST = pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 JOBS ?= 2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
