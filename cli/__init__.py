@@ -1,1 +1,34 @@
-"""The door for operators: one small click group per noun."""
+"""The door for operators: one group of commands per noun. What goes wrong is one line on stderr and exit 1."""
+
+import click
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+from cli.db import db
+from cli.serve import serve
+from config import ConfigError
+from domain.errors import DomainError
+
+
+def register(app: Flask) -> None:
+    for command in (db, serve):
+        app.cli.add_command(said_plainly(command))
+
+
+def said_plainly(command: click.Command) -> click.Command:
+    """The command, with its errors made into one line each."""
+    invoke = command.invoke
+
+    def run(context: click.Context) -> object:
+        try:
+            return invoke(context)
+        except ConfigError as error:
+            raise click.ClickException("\n".join(error.mistakes)) from None
+        except DomainError as error:
+            raise click.ClickException(error.message) from None
+        except OperationalError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise click.ClickException(f"The database does not answer, or was never migrated (flask db upgrade): {reason}") from None
+
+    command.invoke = run  # type: ignore[method-assign]
+    return command

@@ -101,19 +101,23 @@ def read_only(active: bool = True) -> Iterator[None]:
 
 def make_engine(url: str, **options: Any) -> Engine:
     """The engine for a DATABASE_URL in any of its usual spellings, with the settings the portal depends on."""
-    url = driver_url(url)
-    options.setdefault("json_serializer", dump_json)
-    if url.startswith("postgresql"):
-        options.setdefault("pool_pre_ping", True)
-        options.setdefault("pool_size", 10)
-        options.setdefault("max_overflow", 10)
-        options.setdefault("pool_timeout", 5)
-        options.setdefault("connect_args", {"connect_timeout": 3, "options": POSTGRESQL_SETTINGS})
-    else:
-        options.setdefault("connect_args", {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
-    engine = create_engine(url, **options)
+    engine = create_engine(driver_url(url), **{**engine_options(url), **options})
     prepare(engine)
     return engine
+
+
+def engine_options(url: str) -> dict[str, Any]:
+    """What `create_engine` is told beside the URL; `prepare` does the rest."""
+    if driver_url(url).startswith("postgresql"):
+        return {
+            "json_serializer": dump_json,
+            "pool_pre_ping": True,
+            "pool_size": 10,
+            "max_overflow": 10,
+            "pool_timeout": 5,
+            "connect_args": {"connect_timeout": 3, "options": POSTGRESQL_SETTINGS},
+        }
+    return {"json_serializer": dump_json, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
 
 
 SQLITE_BUSY_SECONDS = 30

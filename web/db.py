@@ -1,0 +1,49 @@
+"""The request's session, on an engine with the portal's own settings.
+
+Requests that only read run under `read_only()`, so that on SQLite they never queue behind a writer. Whatever writes during such a
+request (the audit of a refusal, a session's last sign of life) does it inside `writing()`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import Session, scoped_session
+
+from domain.db import driver_url, engine_options, prepare, read_only
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+db = SQLAlchemy(session_options={"expire_on_commit": False}, add_models_to_shell=False)
+
+
+def register(app: Flask) -> None:
+    url = app.config["PORTAL"].database_url
+    app.config.update(SQLALCHEMY_DATABASE_URI=driver_url(url), SQLALCHEMY_ENGINE_OPTIONS=engine_options(url))
+    app.config["PORTAL"].data_dir.mkdir(parents=True, exist_ok=True)
+    db.init_app(app)
+    with app.app_context():
+        prepare(db.engine)
+    app.wsgi_app = read_only_when_safe(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def read_only_when_safe(handle):
+    def handle_request(environ, start_response):
+        with read_only(environ["REQUEST_METHOD"] in SAFE_METHODS):
+            return handle(environ, start_response)
+
+    return handle_request
+
+
+@contextmanager
+def writing() -> Iterator[scoped_session[Session]]:
+    """A transaction that may write, whatever the request: what came before it is rolled back, and it commits at the end."""
+    db.session.rollback()
+    with read_only(False):
+        try:
+            yield db.session
+            db.session.commit()
+        except BaseException:
+            db.session.rollback()
+            raise

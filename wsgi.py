@@ -1,0 +1,30 @@
+"""Joins the doors to the house. `create_app()` is what gunicorn and `flask` run."""
+
+import sys
+from importlib import import_module
+
+from flask import Flask
+
+import config
+import web
+
+
+def create_app(settings: config.Config | None = None) -> Flask:
+    settings = settings or load_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(PORTAL=settings, SECRET_KEY=settings.derived_key("cookies"))
+    web.register(app)
+    for door in ("api", "portal", "cli"):
+        register = getattr(import_module(door), "register", None)
+        if register:
+            register(app)
+    return app
+
+
+def load_settings() -> config.Config:
+    try:
+        return config.load()
+    except config.ConfigError as error:
+        for mistake in error.mistakes:
+            print(mistake, file=sys.stderr)
+        raise SystemExit(1) from None
