@@ -73,8 +73,11 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
-    """A session on the test's database. On SQLite it holds the write lock: commit before something else is to write."""
-    with Session(engine) as session:
+    """A session on the test's database. On SQLite a transaction holds the write lock: commit before others are to write.
+
+    Rows stay readable after a commit, without a new transaction; `session.refresh(row)` sees what others did to them.
+    """
+    with Session(engine, expire_on_commit=False) as session:
         yield session
 
 
