@@ -1,111 +1,157 @@
-"""Rows for tests: name only the facts that matter, the rest is made up. Each is added and flushed, not committed."""
+"""Rows for tests: name only the fields that matter, the rest is sensible. Each is flushed, none is committed."""
 
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, object_session
 
 from domain.access import Actor
-from domain.db import Base, now
+from domain.db import now
 from domain.identity.models import Admin
-from domain.marketplace.models import Booking, Payment, Provider, User, Vendor
-from domain.refunds.models import Refund, Requester
+from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
+from domain.refunds.models import ProcessingState, Refund, RefundStatus, Requester
 from domain.roles.models import Role
 
-Row = TypeVar("Row", bound=Base)
-
-numbers = count(1)
-
-
-def make_role(session: Session, *permissions: str, **facts: Any) -> Role:
-    number = next(numbers)
-    defaults = {"id": f"role_{number}", "name": f"Role {number}", "description": "Made for a test"}
-    return added(session, Role(**{**defaults, "permissions": [str(permission) for permission in permissions], **facts}))
+Row = TypeVar("Row")
+serial = count(1)
 
 
-def make_admin(session: Session, *permissions: str, **facts: Any) -> Admin:
-    """An admin with a role of exactly these permissions, or the `role` named. No password opens their account."""
-    role = facts.pop("role", None) or make_role(session, *permissions)
-    number = next(numbers)
+def make_role(session: Session, *permissions: str, **fields: Any) -> Role:
+    """A custom role with exactly these permissions."""
+    number = next(serial)
+    defaults = {"id": f"custom_{number}", "name": f"Custom {number}", "description": "Made for a test"}
+    return added(session, Role(**{**defaults, "permissions": list(permissions), **fields}))
+
+
+def make_admin(session: Session, role: str | Role = "finance_admin", **fields: Any) -> Admin:
+    """An admin who cannot sign in: give `password_hash` where one must."""
+    number = next(serial)
     defaults = {"email": f"admin{number}@example.com", "name": f"Admin {number}", "password_hash": "!"}
-    return added(session, Admin(**{**defaults, "role": role, **facts}))
+    role_id = role if isinstance(role, str) else role.id
+    return added(session, Admin(**{**defaults, "role_id": role_id, **fields}))
 
 
-def actor_of(admin: Admin, **facts: Any) -> Actor:
-    """The actor that this admin is when signed in, with a fresh second factor; `mfa_at=None` takes it away."""
-    actor = Actor(
-        admin_id=admin.id,
-        name=admin.name,
-        permissions=frozenset(admin.role.permissions),
-        email=admin.email,
-        role_id=admin.role_id,
-        role_name=admin.role.name,
-        mfa_enrolled=True,
-        mfa_at=now(),
-    )
-    return replace(actor, **facts)
+def actor_for(admin: Admin, mfa: bool = False, **fields: Any) -> Actor:
+    """The admin at work, with what the role in the database allows; `mfa`: a second factor was given just now."""
+    session = object_session(admin)
+    assert session is not None, "the admin was not added to a session"
+    role = session.get_one(Role, admin.role_id)
+    facts = {
+        "admin_id": admin.id,
+        "name": admin.name,
+        "email": admin.email,
+        "permissions": frozenset(role.permissions),
+        "role_id": role.id,
+        "role_name": role.name,
+        "mfa_enrolled": mfa or admin.mfa_enrolled,
+        "mfa_at": now() if mfa else None,
+        "ip": "127.0.0.1",
+        "user_agent": "tests",
+        "request_id": f"test-{next(serial)}",
+    }
+    return Actor(**{**facts, **fields})
 
 
-def make_actor(session: Session, *permissions: str, **facts: Any) -> Actor:
-    return actor_of(make_admin(session, *permissions), **facts)
+def make_user(session: Session, **fields: Any) -> User:
+    number = next(serial)
+    defaults = {"name": f"Asha Rao {number}", "email": f"user{number}@example.com", "created_at": now() - timedelta(days=90)}
+    return added(session, User(**{**defaults, **fields}))
 
 
-def make_user(session: Session, **facts: Any) -> User:
-    number = next(numbers)
-    defaults = {"name": f"Customer {number}", "email": f"customer{number}@example.com", "created_at": now()}
-    return added(session, User(**{**defaults, **facts}))
+def make_vendor(session: Session, **fields: Any) -> Vendor:
+    number = next(serial)
+    defaults = {"name": f"Spark Cleaning {number}", "email": f"vendor{number}@example.com", "created_at": now() - timedelta(days=400)}
+    return added(session, Vendor(**{**defaults, **fields}))
 
 
-def make_vendor(session: Session, **facts: Any) -> Vendor:
-    number = next(numbers)
-    defaults = {"name": f"Vendor {number}", "email": f"vendor{number}@example.com", "created_at": now()}
-    return added(session, Vendor(**{**defaults, **facts}))
-
-
-def make_booking(session: Session, **facts: Any) -> Booking:
-    defaults = {"booking_number": f"BK-{next(numbers):06}", "status": "completed", "created_at": now() - timedelta(days=3)}
-    for name, make in (("user", make_user), ("vendor", make_vendor)):
-        facts[name] = facts.get(name) or make(session)
-    return added(session, Booking(**{**defaults, **facts}))
-
-
-def make_payment(session: Session, **facts: Any) -> Payment:
+def make_booking(session: Session, user: User | None = None, vendor: Vendor | None = None, **fields: Any) -> Booking:
+    user, vendor = user or make_user(session), vendor or make_vendor(session)
     defaults = {
-        "amount_cents": 50_000,
+        "booking_number": f"BK-2024-{next(serial):06d}",
+        "user_id": user.id,
+        "vendor_id": vendor.id,
+        "status": "completed",
+        "created_at": now() - timedelta(days=10),
+        "scheduled_at": now() - timedelta(days=3),
+    }
+    return added(session, Booking(**{**defaults, **fields}))
+
+
+def make_payment(session: Session, booking: Booking | None = None, **fields: Any) -> Payment:
+    """A captured payment of INR 1,000.00 at the sandbox gateway."""
+    booking = booking or make_booking(session)
+    defaults = {
+        "booking_id": booking.id,
+        "amount_cents": 100_000,
         "currency": "INR",
         "status": "captured",
-        "paid_at": now() - timedelta(days=2),
+        "paid_at": now() - timedelta(days=9),
         "provider": Provider.SANDBOX,
         "provider_payment_id": f"pay_{uuid4().hex}",
+        "method": "card",
     }
-    facts["booking"] = facts.get("booking") or make_booking(session)
-    return added(session, Payment(**{**defaults, **facts}))
+    return added(session, Payment(**{**defaults, **fields}))
 
 
-def make_refund(session: Session, **facts: Any) -> Refund:
-    """A pending refund request for all of its payment; `payment=` for one of a payment that exists already."""
-    payment = facts.pop("payment", None)
-    if payment is None:
-        asked = {"amount_cents": facts.get("requested_amount_cents"), "currency": facts.get("currency")}
-        payment = make_payment(session, **{name: value for name, value in asked.items() if value is not None})
-    booking = payment.booking
+def make_refund(session: Session, payment: Payment | None = None, **fields: Any) -> Refund:
+    """A pending request for a whole payment. For one already decided name its `status`: what the database then wants is filled in."""
+    asked = fields.get("requested_amount_cents")
+    payment = payment or make_payment(session, **({"amount_cents": asked} if asked else {}))
+    booking = session.get_one(Booking, payment.booking_id)
     defaults = {
-        "refund_number": f"RF-{next(numbers):06}",
-        "payment": payment,
-        "booking": booking,
-        "user": booking.user,
-        "vendor": booking.vendor,
+        # A year that is over: commands number what they make in the present one.
+        "refund_number": f"RF-2024-{next(serial):06d}",
+        "payment_id": payment.id,
+        "booking_id": booking.id,
+        "user_id": booking.user_id,
+        "vendor_id": booking.vendor_id,
         "currency": payment.currency,
         "requested_amount_cents": payment.amount_cents,
+        "reason": "service_not_rendered",
+        "description": "Nobody came.",
+        "evidence": [],
         "requested_at": now() - timedelta(hours=1),
         "requested_by": Requester.USER,
-        "reason": "no_show",
-        "description": "Nobody came to the appointment.",
     }
-    return added(session, Refund(**{**defaults, **facts}))
+    return added(session, Refund(**{**defaults, **decided({**defaults, **fields}), **fields}))
+
+
+def decided(fields: dict[str, Any]) -> dict[str, Any]:
+    status = fields.get("status", RefundStatus.PENDING)
+    if status == RefundStatus.REJECTED:
+        return {"rejected_at": now()}
+    if status in (RefundStatus.APPROVED, RefundStatus.PROCESSED):
+        final = status == RefundStatus.PROCESSED
+        return {
+            "approved_amount_cents": fields["requested_amount_cents"],
+            "approved_at": now(),
+            "processing_state": ProcessingState.DONE if final else ProcessingState.QUEUED,
+            "processed_at": now() if final else None,
+        }
+    return {}
+
+
+def make_referral(session: Session, **fields: Any) -> Referral:
+    """A pending referral; its two users are made unless given as `referrer_id` and `referred_user_id`."""
+    defaults = {
+        "referral_code": f"CODE{next(serial)}",
+        "status": ReferralStatus.PENDING,
+        "payout_status": PayoutStatus.NOT_DUE,
+        "reward_amount_cents": 50_000,
+        "currency": "INR",
+        "created_at": now() - timedelta(days=2),
+        "expires_at": now() + timedelta(days=28),
+        "signup": True,
+        "email_verified": False,
+        "first_booking": False,
+        "minimum_spend": False,
+    }
+    for side in ("referrer_id", "referred_user_id"):
+        if side not in fields:
+            defaults[side] = make_user(session).id
+    return added(session, Referral(**{**defaults, **fields}))
 
 
 def added(session: Session, row: Row) -> Row:
