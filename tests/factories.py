@@ -22,15 +22,21 @@ def make_role(session: Session, *permissions: str, **fields: Any) -> Role:
     """A custom role with exactly these permissions."""
     number = next(serial)
     defaults = {"id": f"custom_{number}", "name": f"Custom {number}", "description": "Made for a test"}
-    return added(session, Role(**{**defaults, "permissions": list(permissions), **fields}))
+    return added(session, Role(**{**defaults, "permissions": [str(permission) for permission in permissions], **fields}))
 
 
-def make_admin(session: Session, role: str | Role = "finance_admin", **fields: Any) -> Admin:
-    """An admin who cannot sign in: give `password_hash` where one must."""
+def make_admin(session: Session, *permissions: str, role: str | Role | None = None, **fields: Any) -> Admin:
+    """An admin with a role of exactly these permissions, or the `role` named; with neither, a finance admin.
+
+    No password opens the account: give `password_hash` where one must.
+    """
+    if permissions:
+        role = make_role(session, *permissions)
+    if not isinstance(role, Role):
+        role = session.get_one(Role, role or "finance_admin")
     number = next(serial)
     defaults = {"email": f"admin{number}@example.com", "name": f"Admin {number}", "password_hash": "!"}
-    role_id = role if isinstance(role, str) else role.id
-    return added(session, Admin(**{**defaults, "role_id": role_id, **fields}))
+    return added(session, Admin(**{**defaults, "role": role, **fields}))
 
 
 def actor_for(admin: Admin, mfa: bool = False, **fields: Any) -> Actor:
@@ -54,6 +60,16 @@ def actor_for(admin: Admin, mfa: bool = False, **fields: Any) -> Actor:
     return Actor(**{**facts, **fields})
 
 
+def actor_of(admin: Admin, **fields: Any) -> Actor:
+    """`actor_for` somebody whose second factor is fresh."""
+    return actor_for(admin, mfa=True, **fields)
+
+
+def make_actor(session: Session, *permissions: str, **fields: Any) -> Actor:
+    """A new admin with exactly these permissions and a fresh second factor, at work."""
+    return actor_of(make_admin(session, *permissions), **fields)
+
+
 def make_user(session: Session, **fields: Any) -> User:
     number = next(serial)
     defaults = {"name": f"Asha Rao {number}", "email": f"user{number}@example.com", "created_at": now() - timedelta(days=90)}
@@ -70,8 +86,8 @@ def make_booking(session: Session, user: User | None = None, vendor: Vendor | No
     user, vendor = user or make_user(session), vendor or make_vendor(session)
     defaults = {
         "booking_number": f"BK-2024-{next(serial):06d}",
-        "user_id": user.id,
-        "vendor_id": vendor.id,
+        "user": user,
+        "vendor": vendor,
         "status": "completed",
         "created_at": now() - timedelta(days=10),
         "scheduled_at": now() - timedelta(days=3),
@@ -83,7 +99,7 @@ def make_payment(session: Session, booking: Booking | None = None, **fields: Any
     """A captured payment of INR 1,000.00 at the sandbox gateway."""
     booking = booking or make_booking(session)
     defaults = {
-        "booking_id": booking.id,
+        "booking": booking,
         "amount_cents": 100_000,
         "currency": "INR",
         "status": "captured",
@@ -97,16 +113,17 @@ def make_payment(session: Session, booking: Booking | None = None, **fields: Any
 
 def make_refund(session: Session, payment: Payment | None = None, **fields: Any) -> Refund:
     """A pending request for a whole payment. For one already decided name its `status`: what the database then wants is filled in."""
-    asked = fields.get("requested_amount_cents")
-    payment = payment or make_payment(session, **({"amount_cents": asked} if asked else {}))
+    if payment is None:
+        asked = {"amount_cents": fields.get("requested_amount_cents"), "currency": fields.get("currency")}
+        payment = make_payment(session, **{name: value for name, value in asked.items() if value is not None})
     booking = session.get_one(Booking, payment.booking_id)
     defaults = {
         # A year that is over: commands number what they make in the present one.
         "refund_number": f"RF-2024-{next(serial):06d}",
-        "payment_id": payment.id,
-        "booking_id": booking.id,
-        "user_id": booking.user_id,
-        "vendor_id": booking.vendor_id,
+        "payment": payment,
+        "booking": booking,
+        "user": session.get_one(User, booking.user_id),
+        "vendor": session.get_one(Vendor, booking.vendor_id),
         "currency": payment.currency,
         "requested_amount_cents": payment.amount_cents,
         "reason": "service_not_rendered",
