@@ -6,7 +6,8 @@ import domain.identity.models
 import domain.jobs.models
 import domain.marketplace.models
 import domain.refunds.models
-import domain.roles.models  # noqa: F401
+import domain.roles.models
+import domain.throttle  # noqa: F401
 from domain.db import Base
 
 metadata = Base.metadata

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from domain.db import Base, Identified, LongText, Timestamp, now
+from domain.db import Identified, LongText, Timestamp, now
 from domain.roles.models import Role
 
 
@@ -21,6 +21,7 @@ class Admin(Identified):
     password_hash: Mapped[str] = mapped_column(String(255))
     totp_secret: Mapped[str | None] = mapped_column(String(255))  # sealed with a key that is not in the database
     totp_confirmed_at: Mapped[Timestamp | None]
+    totp_pending_secret: Mapped[str | None] = mapped_column(String(255))  # shown as a QR code, not confirmed yet
     totp_last_step: Mapped[int] = mapped_column(default=0)
     disabled_at: Mapped[Timestamp | None]
     timezone: Mapped[str] = mapped_column(String(64), default="UTC")
@@ -87,14 +88,3 @@ class RefreshToken(Identified):
     created_at: Mapped[Timestamp] = mapped_column(default=now)
     expires_at: Mapped[Timestamp]
     used_at: Mapped[Timestamp | None]
-
-
-class ThrottleCounter(Base):
-    """How often something was tried in one window of time, counted where every process sees it."""
-
-    __tablename__ = "throttle_counters"
-
-    name: Mapped[str] = mapped_column(String(50), primary_key=True)
-    subject: Mapped[str] = mapped_column(String(64), primary_key=True)  # a hash: no address and no e-mail is kept
-    window_start: Mapped[Timestamp] = mapped_column(primary_key=True)
-    count: Mapped[int]

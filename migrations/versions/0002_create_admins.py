@@ -28,7 +28,7 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=64), nullable=False),
         sa.Column("window_start", sa.DateTime(timezone=True), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("name", "subject", "window_start", name=op.f("pk_throttle_counters")),
+        sa.PrimaryKeyConstraint("name", "subject", name=op.f("pk_throttle_counters")),
     )
     op.create_table(
         "admin_users",
@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=255), nullable=False),
         sa.Column("totp_secret", sa.String(length=255), nullable=True),
         sa.Column("totp_confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("totp_pending_secret", sa.String(length=255), nullable=True),
         sa.Column("totp_last_step", sa.Integer(), nullable=False),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("timezone", sa.String(length=64), nullable=False),
