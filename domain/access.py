@@ -116,5 +116,10 @@ class Actor:
             )
 
 
+def operator() -> Actor:
+    """Whoever is at the command line: may do everything, since they could also open the database with an editor."""
+    return Actor(admin_id=None, name="operator at the command line", permissions=frozenset({EVERYTHING}), mfa_at=now())
+
+
 SYSTEM = Actor(admin_id=None, name="System", permissions=frozenset({EVERYTHING}))
 """The portal itself: workers, sweeps, webhooks. It decides nothing about money; it carries decisions out."""

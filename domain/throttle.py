@@ -26,7 +26,7 @@ class ThrottleCounter(Base):
     name: Mapped[str] = mapped_column(String(50), primary_key=True)
     subject: Mapped[str] = mapped_column(String(64), primary_key=True)  # a hash: no address and no e-mail is kept
     window_start: Mapped[Timestamp]
-    count: Mapped[int]
+    tries: Mapped[int]
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,34 @@ def separately(session: Session) -> Iterator[Session]:
         yield own
 
 
-def count(session: Session, limit: Limit, subject: str) -> datetime | None:
-    """Count one try. None where it is allowed, else the moment from which the next one is.
+@dataclass(frozen=True)
+class Blocked:
+    """One try too many: the moment from which the next is allowed, and whether this is the first refused in its window."""
 
-    One statement, so that tries at the same time are all counted, each once.
-    """
+    until: datetime
+    first: bool
+
+
+def count_try(session: Session, limit: Limit, subject: str) -> Blocked | None:
+    """Count one try; None where it is allowed. One statement, so that tries at the same time are all counted, each once."""
     moment = now()
     over = ThrottleCounter.window_start <= moment - limit.period
     insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
     counted = session.execute(
         insert(ThrottleCounter)
-        .values(name=limit.name, subject=hashed(subject), window_start=moment, count=1)
+        .values(name=limit.name, subject=hashed(subject), window_start=moment, tries=1)
         .on_conflict_do_update(
             index_elements=["name", "subject"],
             set_={
-                "count": case((over, 1), else_=ThrottleCounter.count + 1),
+                "tries": case((over, 1), else_=ThrottleCounter.tries + 1),
                 "window_start": case((over, moment), else_=ThrottleCounter.window_start),
             },
         )
-        .returning(ThrottleCounter.count, ThrottleCounter.window_start)
+        .returning(ThrottleCounter.tries, ThrottleCounter.window_start)
     ).one()
-    return counted.window_start + limit.period if counted.count > limit.tries else None
+    if counted.tries <= limit.tries:
+        return None
+    return Blocked(counted.window_start + limit.period, first=counted.tries == limit.tries + 1)
 
 
 def forgive(session: Session, limit: Limit, subject: str) -> None:
@@ -82,8 +89,8 @@ def give_back(session: Session, limit: Limit, subject: str) -> None:
     session.execute(
         update(ThrottleCounter)
         .filter_by(name=limit.name, subject=hashed(subject))
-        .where(ThrottleCounter.count > 0)
-        .values(count=ThrottleCounter.count - 1)
+        .where(ThrottleCounter.tries > 0)
+        .values(tries=ThrottleCounter.tries - 1)
     )
 
 
@@ -91,8 +98,8 @@ def hashed(subject: str) -> str:
     return sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def refusal(allowed_at: datetime, what: str) -> RateLimited:
+def refusal(blocked: Blocked, what: str) -> RateLimited:
     """The error for a try that was one too many, with the time left in words a person reads."""
-    seconds = max(1, math.ceil((allowed_at - now()).total_seconds()))
+    seconds = max(1, math.ceil((blocked.until - now()).total_seconds()))
     left = f"{seconds} seconds" if seconds < 90 else f"{math.ceil(seconds / 60)} minutes"
     return RateLimited(f"{what} Try again in {left}.", retry_after=seconds)
