@@ -11,14 +11,17 @@ from tests.servers.processes import free_port
 
 
 class Smtp:
-    """`with Smtp() as server: ...; server.messages`; set `server.refusal = "451 Try later"` to have it refuse."""
+    """`with Smtp() as server: ...; server.messages`; set `server.refusal = "451 Try later"` to have it refuse.
 
-    def __init__(self) -> None:
+    `options` are those of aiosmtpd's Controller: TLS, authentication, SMTPUTF8.
+    """
+
+    def __init__(self, **options: Any) -> None:
         self.port = free_port()
         self.url = f"smtp://127.0.0.1:{self.port}"
         self.messages: list[EmailMessage] = []
         self.refusal: str | None = None
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
 
     def __enter__(self) -> Self:
         self._controller.start()
