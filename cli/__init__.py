@@ -4,6 +4,7 @@ import click
 from flask import Flask
 from sqlalchemy.exc import OperationalError
 
+from cli.admin import admin
 from cli.db import db
 from cli.serve import serve
 from config import ConfigError
@@ -11,7 +12,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (db, serve):
+    for command in (admin, db, serve):
         app.cli.add_command(said_plainly(command))
 
 

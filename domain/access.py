@@ -80,6 +80,7 @@ class Actor:
     session_id: UUID | None = None
     mfa_enrolled: bool = False
     mfa_at: datetime | None = None
+    mfa_problem: str | None = None  # why the code that came with this call did not count
     ip: str | None = None
     user_agent: str | None = None
     request_id: str | None = None
@@ -110,7 +111,8 @@ class Actor:
     def require_fresh_mfa(self) -> None:
         if not self.has_fresh_mfa:
             raise MfaRequired(
-                "Confirm with your second factor: it must be at most 10 minutes old. Post a code to /auth/mfa, or send it as X-MFA-Code."
+                self.mfa_problem
+                or "Confirm with your second factor: it must be at most 10 minutes old. Post a code to /auth/mfa, or send it as X-MFA-Code."
                 if self.mfa_enrolled
                 else "This needs a second factor, and none is set up for your account. Set one up, then try again."
             )

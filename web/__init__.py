@@ -2,10 +2,15 @@
 
 from flask import Flask
 
-from web import db, requests
+from web import cors, db, headers, limits, logs, problems, requests
 
 
 def register(app: Flask) -> None:
-    """Prepare an application whose settings are in `app.config["PORTAL"]`."""
+    """Prepare an application whose settings are in `app.config["PORTAL"]`. What is registered first sees each answer last."""
+    logs.register(app)
+    headers.register(app)
+    cors.register(app)
     requests.register(app)
+    problems.register(app)
+    limits.register(app)
     db.register(app)
