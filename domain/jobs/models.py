@@ -25,6 +25,7 @@ class Job(Identified):
         Index("ix_background_jobs_creator_id_status", "creator_id", "status"),
         Index("ix_background_jobs_status_updated_at", "status", "updated_at"),
         Index("ix_background_jobs_created_at_id", "created_at", "id"),
+        Index("ix_background_jobs_status_run_after", "status", "run_after"),
         Index(
             "uq_background_jobs_one_live_per_subject",
             "type",

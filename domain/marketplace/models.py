@@ -71,6 +71,11 @@ class Payment(Identified):
 
     booking: Mapped[Booking] = relationship(lazy="raise")
 
+    @property
+    def captured(self) -> bool:
+        """Whether the money has arrived: no gateway refunds a payment before."""
+        return self.status == "captured"
+
 
 class ReferralStatus(StrEnum):
     PENDING = "pending"

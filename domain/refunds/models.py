@@ -146,6 +146,7 @@ class RefundApproval(Identified):
 
 
 class AttemptState(StrEnum):
+    QUEUED = "queued"  # certainly not taken: its bytes may go out (again)
     ASKING = "asking"
     UNKNOWN = "unknown"
     ACCEPTED = "accepted"

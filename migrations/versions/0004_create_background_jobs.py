@@ -44,6 +44,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_background_jobs_created_at_id", "background_jobs", ["created_at", "id"], unique=False)
     op.create_index("ix_background_jobs_creator_id_status", "background_jobs", ["creator_id", "status"], unique=False)
+    op.create_index("ix_background_jobs_status_run_after", "background_jobs", ["status", "run_after"], unique=False)
     op.create_index("ix_background_jobs_status_updated_at", "background_jobs", ["status", "updated_at"], unique=False)
     op.create_index(
         "uq_background_jobs_one_live_per_subject",

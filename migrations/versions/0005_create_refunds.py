@@ -153,7 +153,7 @@ def upgrade() -> None:
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("next_check_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.CheckConstraint("state IN ('asking', 'unknown', 'accepted', 'done', 'failed')", name=op.f("ck_refund_attempts_state_known")),
+        sa.CheckConstraint("state IN ('queued', 'asking', 'unknown', 'accepted', 'done', 'failed')", name=op.f("ck_refund_attempts_state_known")),
         sa.CheckConstraint("amount_cents > 0", name=op.f("ck_refund_attempts_amount_positive")),
         sa.ForeignKeyConstraint(["refund_id"], ["refund_requests.id"], name=op.f("fk_refund_attempts_refund_id_refund_requests")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refund_attempts")),

@@ -1,0 +1,164 @@
+"""Who holds a job, and until when.
+
+A claim is one conditional UPDATE, so two workers can never both win. The holder renews its lease while it lives; what it writes at
+the end is fenced by the lease, so a worker that was given up for dead writes nothing. Leases are measured by the database's clock
+on PostgreSQL, where several hosts work with clocks of their own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Update, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from domain.db import now
+from domain.jobs.models import Job, JobStatus
+from domain.jobs.outcomes import Again, Done, Outcome
+
+LEASE = timedelta(seconds=30)
+HEARTBEAT_SECONDS = 8.0
+RING_AGAIN_AFTER = timedelta(seconds=30)
+SWEPT_AT_ONCE = 500
+
+
+def database_now(session: Session) -> datetime:
+    if session.get_bind().dialect.name == "postgresql":
+        moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+        return moment
+    return now()
+
+
+def claim(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) -> Job | None:
+    """Take the job if it is due and nobody holds it; None if it is finished, held, not due or out of attempts."""
+    moment = database_now(session)
+    won = changed(
+        session,
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.PENDING, Job.run_after <= moment)
+        .values(
+            status=JobStatus.PROCESSING,
+            attempts=Job.attempts + 1,
+            started_at=func.coalesce(Job.started_at, moment),
+            lease_owner=owner,
+            lease_until=moment + lease,
+            updated_at=moment,
+        ),
+    )
+    return session.get(Job, job_id, populate_existing=True) if won else None
+
+
+def renew(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) -> bool:
+    """Hold on for another lease; False if the job is no longer the caller's."""
+    moment = database_now(session)
+    return changed(session, held(job_id, owner).values(lease_until=moment + lease))
+
+
+def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool:
+    """Write what came of the work; False, and nothing written, if the job is no longer the caller's."""
+    moment = database_now(session)
+    values: dict[str, object] = {"lease_owner": None, "lease_until": None, "updated_at": moment}
+    if isinstance(outcome, Again):
+        values |= {
+            "status": JobStatus.PENDING,
+            "run_after": moment + timedelta(seconds=outcome.after),
+            "dispatched_at": None,
+            "stage": outcome.message[:100] or None,
+        }
+    elif isinstance(outcome, Done):
+        values |= {
+            "status": JobStatus.SUCCEEDED,
+            "progress_percent": 100,
+            "result": outcome.result,
+            "error": None,
+            "finished_at": moment,
+            "stage": None,
+        }
+    else:
+        values |= {
+            "status": JobStatus.FAILED,
+            "error": {"code": outcome.code, "message": outcome.message},
+            "finished_at": moment,
+            "stage": None,
+        }
+    return changed(session, held(job_id, owner).values(**values))
+
+
+def sweep(session: Session) -> list[UUID]:
+    """Free what dead workers held, and answer the jobs the queue should be told of (again)."""
+    moment = database_now(session)
+    lost = and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment)
+    session.execute(
+        update(Job)
+        .where(lost, Job.losses + 1 >= Job.max_attempts)
+        .values(
+            status=JobStatus.FAILED,
+            losses=Job.losses + 1,
+            lease_owner=None,
+            lease_until=None,
+            finished_at=moment,
+            updated_at=moment,
+            error={"code": "WORKER_LOST", "message": "The worker was lost each time it ran this job."},
+        )
+    )
+    session.execute(
+        update(Job)
+        .where(lost)
+        .values(
+            status=JobStatus.PENDING,
+            losses=Job.losses + 1,
+            lease_owner=None,
+            lease_until=None,
+            run_after=moment,
+            dispatched_at=None,
+            updated_at=moment,
+        )
+    )
+    due = (
+        select(Job.id)
+        .where(
+            Job.status == JobStatus.PENDING,
+            Job.run_after <= moment,
+            or_(Job.dispatched_at.is_(None), Job.dispatched_at < moment - RING_AGAIN_AFTER),
+        )
+        .order_by(Job.run_after)
+        .limit(SWEPT_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(session.scalars(due))
+    if ids:
+        session.execute(update(Job).where(Job.id.in_(ids)).values(dispatched_at=moment))
+    return ids
+
+
+def nothing_to_sweep(session: Session) -> bool:
+    """Whether a sweep would find nothing: a read, so that an idle worker takes no write lock."""
+    moment = database_now(session)
+    return (
+        session.scalar(
+            select(Job.id)
+            .where(
+                or_(
+                    and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment),
+                    and_(
+                        Job.status == JobStatus.PENDING,
+                        Job.run_after <= moment,
+                        or_(Job.dispatched_at.is_(None), Job.dispatched_at < moment - RING_AGAIN_AFTER),
+                    ),
+                )
+            )
+            .limit(1)
+        )
+        is None
+    )
+
+
+def held(job_id: UUID, owner: str) -> Update:
+    return update(Job).where(Job.id == job_id, Job.status == JobStatus.PROCESSING, Job.lease_owner == owner)
+
+
+def changed(session: Session, statement: Update) -> bool:
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1

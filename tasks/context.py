@@ -1,0 +1,39 @@
+"""What a worker works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import Event
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from adapters.gateways import make_gateways
+from adapters.mail import make_mailer
+from config import Config
+from domain.db import make_engine
+from domain.notifications.delivery import Mailer
+from domain.refunds.gateway import Gateways
+
+
+@dataclass(frozen=True)
+class Context:
+    """`sessions()` opens a session, `sessions.begin()` one whose block is a transaction. `stopping` is set when the worker is to end."""
+
+    config: Config
+    engine: Engine
+    sessions: sessionmaker[Session]
+    gateways: Gateways
+    mailer: Mailer
+    stopping: Event = field(default_factory=Event)
+
+
+def make_context(config: Config) -> Context:
+    engine = make_engine(config.database_url)
+    return Context(
+        config=config,
+        engine=engine,
+        sessions=sessionmaker(engine, expire_on_commit=False),
+        gateways=make_gateways(config),
+        mailer=make_mailer(config),
+    )

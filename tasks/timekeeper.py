@@ -1,0 +1,57 @@
+"""What happens by the clock, safe with any number of workers: each round is a claim in the database, and a round too many finds nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Thread
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from domain.db import read_only
+from domain.jobs import leases
+from domain.refunds import reconcile
+from tasks.context import Context
+from tasks.queue import Bell
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+RECONCILE_SECONDS = 10.0
+
+
+def start(context: Context, bell: Bell) -> list[Thread]:
+    rounds: list[tuple[str, float, Callable[[Context, Bell], None]]] = [
+        ("sweep", SWEEP_SECONDS, sweep),
+        ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
+    ]
+    threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def every(context: Context, bell: Bell, seconds: float, act: Callable[[Context, Bell], None]) -> None:
+    while not context.stopping.wait(seconds):
+        try:
+            act(context, bell)
+        except SQLAlchemyError as error:
+            log.warning("%s could not reach the database (%s)", act.__name__, type(error).__name__)
+
+
+def sweep(context: Context, bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if leases.nothing_to_sweep(session):
+            return
+    with context.sessions.begin() as session:
+        ids = leases.sweep(session)
+    for job_id in ids:
+        bell.ring(job_id)
+
+
+def ask_for_reconciliation(context: Context, bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if not reconcile.wanted(session):
+            return
+    with context.sessions.begin() as session:
+        reconcile.request(session)
