@@ -23,6 +23,7 @@ from domain.notifications.cleaning import greeting, line, passage
 from domain.notifications.message import Facts, Link, Message, Paragraph, Part, Quotation
 from domain.notifications.requests import Audience, Notice, address_of, may_approve
 from domain.refunds.models import Alternative, ProcessingState, Refund, RefundApproval, RefundStatus
+from domain.roles.models import Role
 
 INDIAN_GROUPING = frozenset({"INR", "PKR", "BDT", "NPR", "LKR"})
 
@@ -176,8 +177,8 @@ def failed_for_approver(session: Session, refund: Refund, recipient_id: UUID, pu
 def second_approval_for_admin(session: Session, refund: Refund, recipient_id: UUID, public_url: str) -> Letter | Unneeded:
     if not refund.awaiting_decision:
         return Unneeded("The refund is decided.")
-    admin = session.get_one(Admin, recipient_id, options=[joinedload(Admin.role)])
-    if not admin.active or not may_approve(admin.role.permissions):
+    admin = session.get_one(Admin, recipient_id)
+    if not admin.active or not may_approve(session.get_one(Role, admin.role_id).permissions):
         return Unneeded("The admin may not approve refunds any more.")
     first = session.scalars(
         select(RefundApproval)
