@@ -33,7 +33,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Facts:
-    """What a gateway says of one refund of its own. `refund_id` and `attempt` are ours, read back from its metadata."""
+    """What a gateway says of one refund of its own. `refund_id` and `attempt` are ours, read back from its metadata.
+
+    Stripe knows one payment by two ids (the intent's, the charge's); a webhook has both, and ours may be either: `is_for`.
+    """
 
     gateway_refund_id: str
     amount_cents: int
@@ -42,6 +45,10 @@ class Facts:
     refund_id: UUID | None = None
     attempt: int | None = None
     reference: str | None = None
+    other_payment_id: str | None = None
+
+    def is_for(self, provider_payment_id: str) -> bool:
+        return provider_payment_id in (self.provider_payment_id, self.other_payment_id)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class Unknown:
 
 @dataclass(frozen=True)
 class RetryLater:
-    """Certainly not taken yet (never sent, or turned away unread): the same bytes may go out again after `after` seconds."""
+    """This call was certainly not taken (never sent, or turned away unread): the same bytes may go out again after `after`
+    seconds. From `find` and `get` it says only that the look-up must wait, nothing of the refund."""
 
     after: float
     message: str

@@ -140,9 +140,7 @@ class TestMagicAmounts:
         made = sandbox.create(order)
         assert isinstance(made, Processed)
         clock.time += 61
-        assert sandbox.get(made.facts.gateway_refund_id, order) == Rejected(
-            "returned_by_bank", "The bank sent the money back", made.facts
-        )
+        assert sandbox.get(made.facts.gateway_refund_id, order) == Rejected("returned_by_bank", "The bank sent the money back", made.facts)
 
     def test_it_cannot_be_reached_for_20_seconds_and_then_works(self, sandbox, clock):
         order = make_order(sandbox, amount=OUT_OF_REACH)
