@@ -1,9 +1,47 @@
-"""The door for programs: JSON under /api/v1, described in /api/openapi.json."""
+"""The door for programs: JSON under /api/v1, described in /api/openapi.json and, for people, at /api/docs."""
 
+import flask_smorest
 from flask import Flask
 
-from api import health
+from api import docs, errors, health
+from api.envelope import ErrorAnswer
+
+BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = ()
+
+ABOUT = """\
+Refunds, jobs and roles of a services marketplace, for its admins.
+
+Sign in at `POST /api/v1/admin/auth/login` and send `Authorization: Bearer <access_token>`. Every answer has the shape
+`{"success", "data", "meta"}`, every error `{"success", "error": {"code", "message", "request_id"}}`. Money is a whole number of the
+currency's minor units; times are RFC 3339 in UTC. Calls that change something take an `Idempotency-Key`.
+"""
+
+
+class Api(flask_smorest.Api):
+    ERROR_SCHEMA = ErrorAnswer
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_error_handlers(self) -> None:
+        """Errors are web/problems' business; the library would turn the portal's pages into JSON."""
 
 
 def register(app: Flask) -> None:
-    app.register_blueprint(health.blp)
+    app.config.update(
+        API_TITLE="Marketplace admin API",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_JSON_PATH="openapi.json",
+        API_SPEC_OPTIONS={
+            "info": {"description": ABOUT},
+            "security": [{"bearerAuth": []}],
+            "components": {"securitySchemes": {"bearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+        },
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    rest = Api(app)
+    for blueprint in BLUEPRINTS:
+        rest.register_blueprint(blueprint)
+    for plain in (docs.blp, health.blp):
+        app.register_blueprint(plain)
+    errors.register(app)

@@ -7,12 +7,15 @@ decision has committed) is stored unfinished, under a lease: whoever comes with 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, delete, select
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, delete, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from domain.access import Actor
@@ -58,9 +61,23 @@ class Answer(Identified):
     lease_until: Mapped[Timestamp | None]
     created_at: Mapped[Timestamp] = mapped_column(default=now)
 
-    @property
-    def answered(self) -> bool:
-        return self.status is not None and not self.unfinished
+    def keep(self, status: int, body: str, headers: dict[str, str]) -> None:
+        """The final answer; it commits with what it is the answer to."""
+        self.status, self.body, self.headers = status, body, headers
+        self.unfinished, self.lease_until = False, None
+
+    def keep_for_now(self, status: int, body: str, headers: dict[str, str], lease: timedelta) -> None:
+        """The answer so far. Whoever holds the lease is about to find out the rest."""
+        self.keep(status, body, headers)
+        self.extend(lease)
+
+    def extend(self, lease: timedelta) -> None:
+        self.unfinished, self.lease_until = True, now() + lease
+
+    def start_over(self, fingerprint: str) -> None:
+        self.fingerprint, self.created_at = fingerprint, now()
+        self.status = self.body = self.headers = self.lease_until = None
+        self.unfinished = True
 
 
 def read_key(raw: str | None) -> str:
@@ -76,23 +93,73 @@ def read_key(raw: str | None) -> str:
 def claim(session: Session, actor: Actor, method: str, path: str, key: str, fingerprint: str) -> tuple[Answer, bool]:
     """Reserve the key (the row, True) or find what it was answered with (the row, False).
 
-    A simultaneous twin waits on the unique constraint until the first commits, then finds its answer here. Raises KeyReused
-    for another body, InFlight while the first is in its second phase.
+    A simultaneous twin waits a moment for the first to commit, then finds its answer here. Raises KeyReused for another body,
+    InFlight while the first still runs. A row that comes back unfinished is the caller's to go on with: its lease is over.
     """
     assert actor.admin_id is not None
     scope = {"admin_id": actor.admin_id, "method": method, "path": path, "key": key}
-    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    session.execute(delete(Answer).filter_by(**scope).where(Answer.created_at < now() - KEPT_FOR))
-    made = session.execute(
-        insert(Answer).values(**scope, fingerprint=fingerprint, unfinished=True).on_conflict_do_nothing().returning(Answer.id)
-    ).scalar_one_or_none()
-    answer = session.scalars(select(Answer).filter_by(**scope).with_for_update()).one()
-    if made is not None:
+    with in_flight_when_locked(session):
+        insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+        fresh = {"fingerprint": fingerprint, "unfinished": True, "created_at": now()}
+        made = session.scalars(insert(Answer).values(**scope, **fresh).on_conflict_do_nothing().returning(Answer)).one_or_none()
+        if made is not None:
+            return made, True
+        answer = session.scalars(select(Answer).filter_by(**scope).with_for_update().execution_options(populate_existing=True)).one()
+    if answer.created_at < now() - KEPT_FOR:
+        answer.start_over(fingerprint)
         return answer, True
     if answer.fingerprint != fingerprint:
         raise KeyReused("This Idempotency-Key was used with another body. Send a new key for a new request.")
-    if answer.answered:
-        return answer, False
-    if answer.lease_until is not None and answer.lease_until > now():
-        raise InFlight("The first call with this Idempotency-Key is still running. Try again in a second.")
+    if answer.unfinished and answer.lease_until is not None and answer.lease_until > now():
+        raise still_running()
     return answer, False
+
+
+@contextmanager
+def in_flight_when_locked(session: Session) -> Iterator[None]:
+    """On PostgreSQL a twin meets the first one's uncommitted row: it waits for a moment, and is then told to come again.
+
+    On SQLite the twin has already waited, for the only write lock there is.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        yield
+        return
+    usual = session.execute(
+        text("SELECT current_setting('lock_timeout'), set_config('lock_timeout', :wait, true)"), {"wait": TWIN_WAITS}
+    ).scalar()
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+            raise
+        session.rollback()
+        raise still_running() from None
+    session.execute(text("SELECT set_config('lock_timeout', :usual, true)"), {"usual": usual})
+
+
+TWIN_WAITS = "2s"
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+def still_running() -> InFlight:
+    return InFlight("The first call with this Idempotency-Key is still running. Try again in a second.")
+
+
+def finish(session: Session, answer_id: UUID, status: int, body: str, headers: dict[str, str]) -> None:
+    """Make the answer of a second phase the final one; what was final already stays."""
+    session.execute(
+        update(Answer)
+        .where(Answer.id == answer_id, Answer.unfinished)
+        .values(status=status, body=body, headers=headers, unfinished=False, lease_until=None)
+    )
+
+
+def confirm(session: Session, answer_id: UUID) -> None:
+    """Let the answer of the first phase stand as the final one."""
+    session.execute(update(Answer).where(Answer.id == answer_id, Answer.unfinished).values(unfinished=False, lease_until=None))
+
+
+def purge(session: Session) -> int:
+    """Forget the keys whose time is over. Answers how many."""
+    expired = delete(Answer).where(Answer.created_at < now() - KEPT_FOR).returning(Answer.id)
+    return len(session.scalars(expired, execution_options={"synchronize_session": False}).all())

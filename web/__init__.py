@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from web import cors, db, headers, limits, logs, problems, requests
+from web import auth, cors, db, headers, limits, logs, problems, requests
 
 
 def register(app: Flask) -> None:
@@ -14,3 +14,4 @@ def register(app: Flask) -> None:
     problems.register(app)
     limits.register(app)
     db.register(app)
+    auth.register(app)

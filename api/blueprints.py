@@ -1,0 +1,107 @@
+"""The blueprint that every noun of the API is made of: strict parsing, and a document that says what `needs` and `idempotent` do."""
+
+from http import HTTPStatus
+from typing import Any
+
+import flask_smorest
+
+from api import examples, refusals
+from api.parsing import Parser
+
+
+class Blueprint(flask_smorest.Blueprint):
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._prepare_doc_cbks.append(describe)
+
+    def add_url_rule(self, rule: str, *args: Any, **kwargs: Any) -> None:
+        super().add_url_rule(rule, *args, **kwargs)
+        endpoint = self._endpoints[-1]
+        for method, info in self._docs[endpoint].items():
+            if method != "parameters":
+                info["operation_id"] = f"{self.name}.{endpoint}"
+                info["with_id"] = "<" in rule
+
+
+def describe(doc: dict[str, Any], info: dict[str, Any], *, spec: Any, method: str, **_: Any) -> dict[str, Any]:
+    """Add to an operation who may use it, its key, its refusals and its examples."""
+    access, key = info.get("access"), info.get("idempotent")
+    doc["operationId"] = info["operation_id"]
+    notes = []
+    if access is None:
+        doc["security"] = []
+    else:
+        doc["x-required-permissions"] = [permission.value for permission in access["permissions"]]
+        notes.append(said_of_access(access))
+    if key is not None:
+        doc.setdefault("parameters", []).append(key_parameter(key["dry_run"]))
+        notes.append("Happens once per `Idempotency-Key`; the same call again within 24 hours gets the same answer.")
+    add_description(info["docstring"], notes)
+    for status, found in refusals.responses(possible(doc, info, method)).items():
+        doc.setdefault("responses", {})[status] = found
+    doc["responses"].pop("default", None)
+    add_examples(doc, examples.EXAMPLES.get(doc["operationId"], {}))
+    if key is not None:
+        for status, response in doc["responses"].items():
+            if int(status) < 300 and isinstance(response, dict):
+                response.setdefault("headers", {})["Idempotent-Replayed"] = {
+                    "schema": {"type": "string", "const": "true"},
+                    "description": "Present where this is the stored answer of an earlier call.",
+                }
+    return doc
+
+
+def said_of_access(access: dict[str, Any]) -> str:
+    names = " or ".join(f"`{permission.value}`" for permission in access["permissions"])
+    said = f"Needs the permission {names}." if names else "Needs a signed-in admin, whatever the role."
+    return f"{said} Needs a fresh second factor." if access["mfa"] else said
+
+
+def key_parameter(dry_run: bool) -> dict[str, Any]:
+    return {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "required": not dry_run,
+        "description": "1 to 255 visible ASCII characters, a UUID for instance; the same one when the call is retried."
+        + (" Not needed with `dry_run=true`." if dry_run else ""),
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "example": "6f1b8e0c-2f8e-4f0e-9d35-0a1f4f9a8c11",
+    }
+
+
+def add_description(docstring: dict[str, Any], notes: list[str]) -> None:
+    parts = [part for part in (docstring.get("description"), " ".join(notes)) if part]
+    if parts:
+        docstring["description"] = "\n\n".join(parts)
+
+
+def possible(doc: dict[str, Any], info: dict[str, Any], method: str) -> list[refusals.Refusal]:
+    """Everything that this kind of operation may be refused with, its own refusals first."""
+    found = list(info.get("refusals", ()))
+    access = info.get("access")
+    if access is not None:
+        found += refusals.SIGNED_IN
+        if access["permissions"]:
+            found.append(refusals.forbidden(permission.value for permission in access["permissions"]))
+        if access["mfa"]:
+            found += refusals.WITH_MFA
+    if info.get("with_id"):
+        found += refusals.WITH_ID
+    if "requestBody" in doc:
+        found += refusals.WITH_BODY
+    elif any(parameter.get("in") == "query" for parameter in doc.get("parameters", []) if isinstance(parameter, dict)):
+        found += refusals.WITH_QUERY
+    if info.get("idempotent") is not None:
+        found += refusals.WITH_KEY
+    return [*found, *refusals.ANYWHERE]
+
+
+def add_examples(doc: dict[str, Any], found: dict[str, Any]) -> None:
+    """`request` is the example of the body, `answers` of each status's."""
+    if "request" in found and "requestBody" in doc:
+        doc["requestBody"]["content"]["application/json"].setdefault("example", found["request"])
+    for status, answer in found.get("answers", {}).items():
+        response = doc["responses"].setdefault(status, {"description": HTTPStatus(status).phrase})
+        response.setdefault("content", {}).setdefault("application/json", {}).setdefault("example", answer)

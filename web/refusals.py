@@ -1,0 +1,55 @@
+"""The audit of what was refused: one row for each 403, and for each decision that the state of things forbade."""
+
+from flask import g, request
+from sqlalchemy.orm import Session, scoped_session
+
+from domain import audit
+from domain.access import Actor
+from domain.errors import DomainError
+from web.db import SAFE_METHODS, writing
+
+OBJECTS = {
+    "refund_id": "refund_requests",
+    "payment_id": "payments",
+    "job_id": "background_jobs",
+    "role_id": "roles",
+    "admin_id": "admin_users",
+    "backup_id": "backups",
+}
+
+
+def record(actor: Actor, error: DomainError) -> None:
+    """Roll back what was begun and, where this refusal is of a kind that is audited, write its row in a transaction of its own."""
+    if audited(error):
+        with writing() as session:
+            note(session, actor, error)
+
+
+def audited(error: DomainError) -> bool:
+    """A dry run decides nothing, so its refusals are none; whoever may not even ask is noted all the same."""
+    return error.status == 403 or (error.settled and request.method not in SAFE_METHODS and not g.get("dry_run"))
+
+
+def note(session: Session | scoped_session[Session], actor: Actor, error: DomainError) -> None:
+    """Add the row to a transaction that is about to commit."""
+    object_type, object_id = subject()
+    required = error.details.get("required_permission")
+    audit.record(
+        session,  # type: ignore[arg-type]
+        actor,
+        "access.refused" if error.status == 403 else "request.refused",
+        object_type=object_type,
+        object_id=object_id,
+        code=error.code,
+        method=request.method[:10],
+        path=request.url_rule.rule if request.url_rule else None,
+        **({"required_permission": required} if required else {}),
+    )
+
+
+def subject() -> tuple[str | None, str | None]:
+    """What the request was about: the last id of its path."""
+    for name, value in reversed((request.view_args or {}).items()):
+        if name.endswith("_id"):
+            return OBJECTS.get(name, name.removesuffix("_id"))[:50], str(value)[:100]
+    return None, None
