@@ -1,0 +1,108 @@
+"""The door for people: pages, and the fragments of them that htmx asks for.
+
+Every address answers a whole page to a plain request and a part of it to htmx, so reload, bookmark and a browser without JavaScript
+work. Views translate in, call one domain function and translate out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from flask import Blueprint, Flask, Response, g, redirect, request, url_for
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from jinja2 import StrictUndefined
+
+from domain.access import Permission
+from domain.errors import Forbidden
+from domain.refunds.counts import count_pending
+from portal import account, assets, auth, errors, formats, help, refunds, wording
+from web.access import needs
+from web.db import db
+
+csrf = CSRFProtect()
+portal = Blueprint("portal", __name__, template_folder="templates")
+for part in (assets, auth, account, help, refunds):
+    portal.register_blueprint(part.blp)
+
+
+class StalePage(Forbidden):
+    code = "STALE_PAGE"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the navigation. A new noun adds one here; whoever lacks the permission does not see it."""
+
+    word: str
+    icon: str
+    endpoint: str
+    permission: Permission | None = None
+    count: Callable[[], int] | None = None
+
+
+NAVIGATION = (
+    Entry("Refunds", "receipt-text", "portal.refunds.index", Permission.REFUNDS_LIST, lambda: count_pending(db.session, g.actor)),
+    Entry("Help", "circle-help", "portal.help.keys"),
+)
+
+
+@portal.get("/")
+@needs()
+def home():
+    first = next(entry for entry in NAVIGATION if allowed(entry))
+    return redirect(url_for(first.endpoint))
+
+
+@portal.app_template_global()
+def navigation() -> list[dict[str, object]]:
+    here = (request.endpoint or "").rpartition(".")[0]
+    return [
+        {
+            "word": entry.word,
+            "icon": entry.icon,
+            "url": url_for(entry.endpoint),
+            "current": entry.endpoint.rpartition(".")[0] == here,
+            "count": entry.count() if entry.count else None,
+        }
+        for entry in NAVIGATION
+        if allowed(entry)
+    ]
+
+
+def allowed(entry: Entry) -> bool:
+    return entry.permission is None or g.actor.can(entry.permission)
+
+
+@portal.before_request
+def check_token() -> None:
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        try:
+            csrf.protect()
+        except CSRFError:
+            raise StalePage("Copy what you typed, reload the page and send it again: you signed in anew since it was opened.") from None
+
+
+@portal.after_request
+def vary(response: Response) -> Response:
+    """No cache may take a fragment for the page at the same address, or one person's page for another's."""
+    response.vary.update(("HX-Request", "HX-Request-Type", "Cookie"))
+    return response
+
+
+@portal.app_context_processor
+def who() -> dict[str, object]:
+    actor = g.get("actor")
+    return {"actor": actor, "can": actor.can if actor else lambda permission: False}
+
+
+def register(app: Flask) -> None:
+    app.config.setdefault("WTF_CSRF_CHECK_DEFAULT", False)  # checked here for the portal alone: the API reads no cookie
+    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session, so that a page left open overnight still works
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals.update(Permission=Permission, asset=assets.asset, new_key=lambda: str(uuid4()))
+    csrf.init_app(app)
+    formats.register(app)
+    wording.register(app)
+    errors.register(app)
+    app.register_blueprint(portal)

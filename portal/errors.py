@@ -1,0 +1,96 @@
+"""Refusals and mishaps as people see them: beside the field, in the form, above the page, or as a page of their own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flask import Flask, Response, g, make_response, render_template, request, url_for
+
+from portal.htmx import go, partial, refusal_place
+from web.problems import Problem, shown_by
+from web.requests import request_id
+
+TITLES = {
+    400: "That did not make sense",
+    403: "You may not do this",
+    404: "Not found",
+    405: "Not found",
+    409: "Somebody was faster",
+    413: "Too much at once",
+    422: "Something is missing",
+    429: "Too many tries",
+    500: "Something went wrong here",
+    503: "The portal cannot reach its data",
+}
+CODES = {
+    "SAME_APPROVER": "Someone else must give the second approval",
+    "APPROVAL_MISMATCH": "The first approval is for another amount",
+    "NOT_PENDING": "Already decided",
+    "STALE": "This refund has changed",
+    "NOT_FAILED": "Already under way",
+    "STALE_PAGE": "This page is out of date",
+    "IDEMPOTENCY_KEY_REUSED": "This form was sent before",
+    "IDEMPOTENCY_IN_FLIGHT": "Still working on it",
+}
+SENTENCES = {
+    404: "There is nothing at this address. It may have moved, or never been.",
+    405: "There is nothing at this address. It may have moved, or never been.",
+    500: "It has been noted. Try again; if it happens again, pass on the request number.",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a form says: a title and a sentence above it, and a sentence under each field that is wrong."""
+
+    title: str = ""
+    message: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    status: int = 422
+
+
+Form = Callable[[Refusal], str]
+
+
+def register(app: Flask) -> None:
+    shown_by(app, "/", answer)
+
+
+def refusals_go_to(form: Form) -> None:
+    """While this request lasts, a refusal is answered by its form, with everything in it as it was typed."""
+    g.refusal_form = form
+
+
+def answer(problem: Problem) -> Response:
+    """A problem in the form it came from, else above the page or as a page. Whoever is not signed in is sent to do that."""
+    if problem.code == "UNAUTHENTICATED":
+        return send_to_sign_in()
+    refusal = explain(problem)
+    form: Form | None = g.pop("refusal_form", None)
+    if form is not None and problem.status < 500 and problem.status not in (404, 413):
+        return make_response(form(refusal), problem.status)
+    return page(refusal)
+
+
+def send_to_sign_in() -> Response:
+    here = request.full_path.rstrip("?") if request.method == "GET" and not partial() else None
+    if g.get("half_signed_in"):
+        return go(url_for("portal.auth.second_step", next=here), 401)
+    return go(url_for("portal.auth.sign_in", next=here), 401)
+
+
+def explain(problem: Problem) -> Refusal:
+    named = problem.details.get("details")
+    fields: dict[str, str] = {}
+    for item in named if isinstance(named, list) else []:
+        fields.setdefault(item["field"], item["message"])
+    message = SENTENCES.get(problem.status, problem.message)
+    return Refusal(CODES.get(problem.code, TITLES.get(problem.status, TITLES[400])), message, fields, problem.code, problem.status)
+
+
+def page(refusal: Refusal) -> Response:
+    number = request_id() if refusal.status >= 500 else None
+    if partial():
+        body = render_template("errors/_notice.html", refusal=refusal, request_id=number)
+        return make_response(body, refusal.status, {"HX-Retarget": refusal_place(), "HX-Reswap": "innerHTML"})
+    return make_response(render_template("errors/page.html", refusal=refusal, request_id=number), refusal.status)

@@ -1,0 +1,30 @@
+"""/help: the keyboard shortcuts, as a dialog or a page."""
+
+from flask import Blueprint
+
+from portal.htmx import render
+from web.access import needs
+
+blp = Blueprint("help", __name__, url_prefix="/help")
+
+KEYS = (
+    ("Next, previous refund", ("J", "K"), "/"),
+    ("Open", ("O", "Enter"), "/"),
+    ("Close", ("Esc",), ""),
+    ("Approve…", ("A",), ""),
+    ("Reject…", ("R",), ""),
+    ("Select", ("X",), ""),
+    ("Search", ("/",), ""),
+    ("Previous, next page", ("[", "]"), "/"),
+    ("Send the form", ("Ctrl", "Enter"), "+"),
+    ("Go to refunds", ("G", "R"), "then"),
+    ("Change theme", ("T",), ""),
+    ("These shortcuts", ("?",), ""),
+)
+
+
+@blp.get("/keys")
+@needs()
+def keys():
+    rows = [{"does": does, "press": press, "between": between} for does, press, between in KEYS]
+    return render("help/keys.html", fragment="help/_keys.html", keys=rows)

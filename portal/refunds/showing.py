@@ -1,0 +1,114 @@
+"""One refund: its standing, evidence and history in words."""
+
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from flask import g, url_for
+
+from domain.audit.models import AuditEntry
+from domain.refunds.models import Refund, RefundApproval, Requester
+from domain.refunds.policy import APPROVAL_LASTS
+from domain.refunds.queries import RefundDetail
+from portal.formats import money
+from portal.htmx import page_arguments
+from portal.refunds.listing import ListQuery
+
+REQUESTERS = {Requester.VENDOR: "the vendor", Requester.ADMIN: "an admin", Requester.SYSTEM: "the system"}
+EVENTS = {
+    "refund.requested": ("Refund requested", "receipt-text", ""),
+    "refund.approved_first": ("First approval given", "users-round", ""),
+    "refund.approved": ("Approved", "circle-check", "success"),
+    "refund.rejected": ("Rejected", "circle-x", "danger"),
+    "refund.retried": ("Payment tried again", "rotate-cw", ""),
+    "refund.accepted": ("Taken by the gateway", "send", ""),
+    "refund.processed": ("Money moved", "banknote", "success"),
+    "refund.failed": ("Payment failed", "circle-alert", "danger"),
+    "refund.unknown": ("No certain answer from the gateway", "hourglass", "warning"),
+}
+
+
+def detail_context(detail: RefundDetail) -> dict[str, Any]:
+    refund = detail.refund
+    return {
+        "refund": refund,
+        "approvals": detail.approvals_received,
+        "approvals_required": detail.approvals_required(),
+        "box": detail.money,
+        "first_approval": first_approval(detail.live_approvals[0]) if detail.live_approvals else None,
+        "evidence": [piece for piece in map(evidence, refund.evidence or []) if piece],
+        "siblings": detail.siblings,
+        "timeline": timeline(detail),
+        "requester": requester(detail),
+        **addresses(),
+    }
+
+
+def addresses() -> dict[str, Any]:
+    """Links that carry the list's own filters along, so that the way back leads to the same list."""
+    query = ListQuery.read(page_arguments())
+    return {
+        "list_url": query.url(page=query.page),
+        "refund_url": lambda id: url_for("portal.refunds.show", refund_id=id, **query.arguments()),
+        "act_url": lambda name, id: url_for(f"portal.refunds.{name}_form", refund_id=id, **query.arguments()),
+    }
+
+
+def first_approval(approval: RefundApproval) -> dict[str, Any]:
+    return {
+        "admin_id": approval.admin_id,
+        "by": "You" if approval.admin_id == g.actor.admin_id else approval.admin.name,
+        "at": approval.created_at,
+        "amount_cents": approval.amount_cents,
+        "reason": approval.reason,
+        "lapses_at": approval.created_at + APPROVAL_LASTS,
+    }
+
+
+def requester(detail: RefundDetail) -> str:
+    refund = detail.refund
+    if refund.requested_by == Requester.USER:
+        return refund.user.name
+    admin = detail.admins.get(refund.requested_by_admin_id) if refund.requested_by_admin_id else None
+    return admin.name if admin else REQUESTERS[Requester(refund.requested_by)]
+
+
+def evidence(piece: Any) -> dict[str, str | None] | None:
+    """A link to what the customer sent, where it is one we may show: https with a host. It is never fetched from here."""
+    if not isinstance(piece, dict) or not isinstance(piece.get("url"), str):
+        return None
+    kind = piece.get("type") if piece.get("type") in ("image", "video", "document") else "file"
+    word, icon = str(kind).capitalize(), "image" if kind == "image" else "file-text"
+    try:
+        parts = urlsplit(piece["url"].strip())
+        safe = parts.scheme == "https" and parts.hostname and not parts.username and not set(piece["url"]) & set("\r\n\t\\ ")
+    except ValueError:
+        safe = False
+    if not safe:
+        return {"url": None, "word": word, "icon": icon, "host": None}
+    name = parts.path.rpartition("/")[2]
+    return {"url": piece["url"].strip(), "word": name[-60:] or word, "icon": icon, "host": parts.hostname}
+
+
+def timeline(detail: RefundDetail) -> list[dict[str, Any]]:
+    """Newest first, down to the request itself."""
+    refund = detail.refund
+    events = [event(entry, refund) for entry in reversed(detail.timeline) if entry.action in EVENTS and entry.action != "refund.requested"]
+    word, icon, tone = EVENTS["refund.requested"]
+    return [*events, {"word": word, "icon": icon, "tone": tone, "by": requester(detail), "note": None, "at": refund.requested_at}]
+
+
+def event(entry: AuditEntry, refund: Refund) -> dict[str, Any]:
+    word, icon, tone = EVENTS[entry.action]
+    cents = entry.details.get("amount_cents")
+    if isinstance(cents, int) and entry.action.startswith("refund.approved"):
+        word = f"{word}, {money(cents, refund.currency)}"
+    note = entry.details.get("reason") or entry.details.get("message")
+    return {
+        "word": word,
+        "icon": icon,
+        "tone": tone,
+        "by": ("you" if entry.actor_id == g.actor.admin_id else entry.actor_name) if isinstance(entry.actor_id, UUID) else None,
+        "note": str(note) if note else None,
+        "at": entry.created_at,
+    }
