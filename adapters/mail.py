@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from config import Config, ConfigError
 from domain.db import now
@@ -184,6 +185,11 @@ def as_html(message: Message, sender: Address) -> str:
     return TEMPLATES.get_template("message.html").render(message=message, brand=sender.display_name)
 
 
+def unbroken(text: str) -> Markup:
+    """The text as HTML whose numbers (RF-2026-001234) stay on one line: a mail has no other way to say so."""
+    return Markup(re.sub(r"\b[A-Z]{2,4}-[0-9-]{1,16}\b", r'<span style="white-space:nowrap">\g<0></span>', str(escape(text))))
+
+
 TEMPLATES = Environment(
     loader=PackageLoader("adapters", "templates/mail"),
     autoescape=True,
@@ -191,6 +197,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["unbroken"] = unbroken
 TEMPLATES.tests["paragraph"] = lambda part: isinstance(part, Paragraph)
 TEMPLATES.tests["facts"] = lambda part: isinstance(part, Facts)
 TEMPLATES.tests["quotation"] = lambda part: isinstance(part, Quotation)

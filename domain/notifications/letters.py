@@ -200,7 +200,13 @@ def second_approval_for_admin(session: Session, refund: Refund, recipient_id: UU
                 f"approval of two admins. {line(first.admin.name) or 'One'} has given the first; no money moves before the second."
             ),
             Quotation("The reason given", passage(first.reason)),
-            Facts(amounts(refund, admin.locale, approved=first.amount_cents) + numbers(refund)),
+            Facts(
+                (
+                    *amounts(refund, admin.locale),
+                    ("First approval", money(refund, first.amount_cents, admin.locale, code=True)),
+                    *numbers(refund),
+                )
+            ),
             link_to(refund, public_url),
         ),
     )

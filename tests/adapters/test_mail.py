@@ -148,6 +148,11 @@ class TestTheMail:
         assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
         assert not {"script", "b"} & set(Words(text_of(mail, "html")).tags)
 
+    def test_a_number_stays_on_one_line_and_what_stands_beside_it_is_still_only_text(self):
+        html = text_of(read(written(message(parts=(Paragraph("RF-2024-000001 <b>"),)), SENDER)), "html")
+
+        assert '<span style="white-space:nowrap">RF-2024-000001</span> &lt;b&gt;' in html
+
     def test_a_lone_surrogate_does_not_stop_it(self):
         mail = read(written(message(subject="a\ud800b", parts=(Paragraph("c\udfffd"),)), SENDER))
 
