@@ -62,6 +62,7 @@ class Permission(StrEnum):
     ADMINS_LIST = "admins:list", "See admins"
     ADMINS_MANAGE = "admins:manage", "Invite and disable admins and give them roles"
     AUDIT_LIST = "audit:list", "Read the audit log"
+    DATA_IMPORT = "data:import", "Import the marketplace's records"
     SYSTEM_HEALTH = "system:health", "See the state of the system"
     SYSTEM_BACKUP = "system:backup", "Make backups"
     SYSTEM_RESTORE = "system:restore", "Restore from a backup"

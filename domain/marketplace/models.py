@@ -55,7 +55,7 @@ class Provider(StrEnum):
 class Payment(Identified):
     __tablename__ = "payments"
     __table_args__ = (
-        CheckConstraint("amount_cents > 0", name="amount_positive"),
+        CheckConstraint("amount_cents >= 0", name="amount_not_negative"),
         CheckConstraint("provider IN ('sandbox', 'stripe', 'razorpay')", name="provider_known"),
         UniqueConstraint("provider", "provider_payment_id"),
     )

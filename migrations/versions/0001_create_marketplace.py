@@ -83,7 +83,7 @@ def upgrade() -> None:
         sa.Column("method", sa.String(length=100), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.CheckConstraint("provider IN ('sandbox', 'stripe', 'razorpay')", name=op.f("ck_payments_provider_known")),
-        sa.CheckConstraint("amount_cents > 0", name=op.f("ck_payments_amount_positive")),
+        sa.CheckConstraint("amount_cents >= 0", name=op.f("ck_payments_amount_not_negative")),
         sa.ForeignKeyConstraint(["booking_id"], ["bookings.id"], name=op.f("fk_payments_booking_id_bookings")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payments")),
         sa.UniqueConstraint("provider", "provider_payment_id", name=op.f("uq_payments_provider_provider_payment_id")),
