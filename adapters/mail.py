@@ -131,7 +131,7 @@ class OutboxMailer:
         file = self.folder / f"{re.sub('[^A-Za-z0-9.@-]', '_', message.message_id.strip('<>'))}.eml"
         draft = file.with_name(f".{file.name}.{os.getpid()}")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with draft.open("wb") as out:
                 out.write(written(message, self.sender))
                 out.flush()
