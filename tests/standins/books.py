@@ -8,6 +8,7 @@ import json
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,8 @@ class Books:
     answers: dict[tuple[str, str], Saved] = field(default_factory=dict)
     saved_at: dict[tuple[str, str], float] = field(default_factory=dict)
     payments: dict[str, tuple[int, str]] = field(default_factory=dict)
+    by_id: dict[str, Refund] = field(default_factory=dict)
+    by_payment: dict[str, list[Refund]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self):
         if self.file and self.file.exists():
@@ -150,9 +153,14 @@ class Books:
             )
             answer = json.dumps(render(refund)).encode()
             self.write({"event": "refund", **vars(refund), "fingerprint": fingerprint.hex(), "answer": answer.decode()})
-            self.refunds.append(refund)
+            self.enter(refund)
             self.answered(provider, key, 200, answer)
             return refund
+
+    def enter(self, refund: Refund) -> None:
+        self.refunds.append(refund)
+        self.by_id[refund.id] = refund
+        self.by_payment[refund.payment].append(refund)
 
     def payment(self, payment: str) -> tuple[int | None, str]:
         if payment not in self.payments and self.only_registered:
@@ -162,11 +170,11 @@ class Books:
     def of_payment(self, payment: str) -> list[Refund]:
         """Newest first."""
         with self.lock:
-            return [refund for refund in reversed(self.refunds) if refund.payment == payment]
+            return self.by_payment[payment][::-1]
 
     def one(self, refund_id: str) -> Refund | None:
         with self.lock:
-            return next((refund for refund in self.refunds if refund.id == refund_id), None)
+            return self.by_id.get(refund_id)
 
     def become(self, refund_id: str, status: str) -> Refund:
         with self.lock:
@@ -199,6 +207,6 @@ class Books:
             fingerprint, answer = bytes.fromhex(line.pop("fingerprint")), line.pop("answer").encode()
             line["schedule"] = [tuple(change) for change in line["schedule"]]
             refund = Refund(**line)
-            self.refunds.append(refund)
+            self.enter(refund)
             self.answers[refund.provider, refund.key] = Saved(fingerprint, 200, answer)
             self.saved_at[refund.provider, refund.key] = refund.created
