@@ -3,10 +3,16 @@
 import sys
 from importlib import import_module
 
-from flask import Flask
+from flask import Flask, current_app
 
 import config
 import web
+from adapters.gateways import make_gateways
+from tasks import outbox, worker
+from tasks.queue import Bell
+from web.db import db
+
+outbox.connect(db.session, lambda job_id: current_app.extensions["bell"].ring(job_id))
 
 
 def create_app(settings: config.Config | None = None) -> Flask:
@@ -14,6 +20,9 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config.update(PORTAL=settings, SECRET_KEY=settings.derived_key("cookies"))
     web.register(app)
+    app.extensions["gateways"] = make_gateways(settings)
+    app.extensions["bell"] = Bell(settings)
+    app.cli.add_command(worker.command(settings))
     for door in ("api", "portal", "cli"):
         register = getattr(import_module(door), "register", None)
         if register:

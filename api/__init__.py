@@ -3,10 +3,10 @@
 import flask_smorest
 from flask import Flask
 
-from api import docs, errors, health
+from api import docs, errors, health, refunds, webhooks
 from api.envelope import ErrorAnswer
 
-BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = ()
+BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (refunds.blp, refunds.payments, webhooks.blp)
 
 ABOUT = """\
 Refunds, jobs and roles of a services marketplace, for its admins.

@@ -35,8 +35,8 @@ KEPT_HEADERS = ("Content-Type", "Location")
 def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False) -> Callable[[View], View]:
     """Run a view once per Idempotency-Key (or form field `idempotency_key`); stands right under `needs`.
 
-    `second_phase(**path_arguments)` runs after the decision has committed, with transactions of its own on `db.session`, and answers
-    the final response, or None where the first one stands. `dry_run` lets `?dry_run=true` through without a key; nothing of it stays.
+    `second_phase(provisional, **path_arguments)` runs after the decision has committed, with transactions of its own on `db.session`, and
+    answers the final response, or None where the first one stands. `dry_run` lets `?dry_run=true` through without a key; nothing of it stays.
     """
 
     def decorate(view: View) -> View:
@@ -122,7 +122,7 @@ class Attempt:
         final = None
         try:
             if self.second_phase is not None:
-                final = self.second_phase(**self.path_arguments)
+                final = self.second_phase(provisional, **self.path_arguments)
         except Exception:
             log.exception("the second phase of a decision broke off; its job goes on")
         response = provisional if final is None else make_response(final)
@@ -160,7 +160,7 @@ def sent_body() -> bytes:
     if is_api():
         return canonical(read_json())
     return canonical(
-        sorted((name, value) for name, value in request.form.items(multi=True) if name not in ("csrf_token", "idempotency_key"))
+        sorted((name, value) for name, value in request.form.items(multi=True) if name not in ("csrf_token", "idempotency_key", "mfa_code"))
     )
 
 

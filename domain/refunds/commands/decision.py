@@ -170,6 +170,20 @@ def enqueue_payout(session: Session, actor: Actor, refund: Refund, holder: Holde
     )
 
 
+def decision_so_far(session: Session, policy: RefundPolicy, refund_id: UUID) -> Decision:
+    """How far a refund's approval and payout have come, as the one who approved it is told."""
+    refund = session.get_one(Refund, refund_id, populate_existing=True)
+    payment = session.get_one(Payment, refund.payment_id)
+    money = money_box(session, payment, policy, without=refund.id)
+    amount = refund.approved_amount_cents or refund.requested_amount_cents
+    required = 2 if policy.needs_two(refund.currency, money.approved_cents + amount) else 1
+    received = required if refund.decided_for else min(len(standing_approvals(session, refund_id)), required)
+    job = session.scalars(
+        select(Job).where(Job.type == REFUND_PROCESSING, Job.subject_id == refund_id).order_by(Job.created_at.desc()).limit(1)
+    ).first()
+    return Decision(refund, required, received, job)
+
+
 def standing_approvals(session: Session, refund_id: UUID) -> list[RefundApproval]:
     """Approvals that still count: not lapsed, by admins who may still approve."""
     found = session.scalars(
