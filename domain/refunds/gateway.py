@@ -47,8 +47,12 @@ class Facts:
     reference: str | None = None
     other_payment_id: str | None = None
 
+    @property
+    def payment_ids(self) -> list[str]:
+        return [payment_id for payment_id in (self.provider_payment_id, self.other_payment_id) if payment_id]
+
     def is_for(self, provider_payment_id: str) -> bool:
-        return provider_payment_id in (self.provider_payment_id, self.other_payment_id)
+        return provider_payment_id in self.payment_ids
 
 
 @dataclass(frozen=True)

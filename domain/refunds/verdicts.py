@@ -68,7 +68,7 @@ def contradiction(attempt: RefundAttempt, facts: Facts) -> str | None:
         return f"The gateway reports an amount of {facts.amount_cents}, we ordered {attempt.amount_cents}."
     if facts.currency.upper() != attempt.currency:
         return f"The gateway reports the currency {facts.currency[:10]}, we ordered {attempt.currency}."
-    if facts.provider_payment_id is not None and facts.provider_payment_id != attempt.provider_payment_id:
+    if facts.payment_ids and not facts.is_for(attempt.provider_payment_id):
         return "The gateway reports another payment than the one we ordered it for."
     if attempt.gateway_refund_id is not None and attempt.gateway_refund_id != facts.gateway_refund_id:
         return f"The gateway made a second refund {facts.gateway_refund_id[:60]} for one order."

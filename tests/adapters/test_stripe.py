@@ -11,6 +11,7 @@ from adapters.gateways import make_gateways
 from domain.refunds.gateway import Absent, Pending, Processed, Rejected, RetryLater, Unknown
 from tests.adapters.conftest import TIMEOUT
 from tests.adapters.orders import make_order
+from tests.standins import GatewayStandIn
 from tests.waiting import wait_until
 
 INTENT = "pi_3MtwBwLkdIwHu7ix28a3tqPa"
@@ -365,3 +366,12 @@ class TestGetting:
     def test_an_id_cannot_lead_elsewhere(self, stripe, standin):
         stripe.get("../charges?x=", an_order(stripe))
         assert standin.requests()[0].path == "/v1/refunds/..%2Fcharges%3Fx%3D"
+
+
+def test_a_gateway_that_was_restarted_is_reached_at_once(settings, standin, tmp_path):
+    stripe = make_gateways(settings)["stripe"]
+    order = an_order(stripe)
+    made = stripe.create(order)
+    standin.stop()
+    with GatewayStandIn(standin.port, standin.ledger_file):
+        assert stripe.create(order) == made
