@@ -5,6 +5,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from cli.admin import admin
+from cli.data import data
 from cli.db import db
 from cli.serve import serve
 from config import ConfigError
@@ -12,7 +13,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, db, serve):
+    for command in (admin, data, db, serve):
         app.cli.add_command(said_plainly(command))
 
 
