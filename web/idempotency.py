@@ -13,7 +13,6 @@ from typing import Any
 
 from flask import Response, current_app, g, make_response, request
 from flask.typing import ResponseReturnValue
-from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain import idempotency
@@ -24,6 +23,7 @@ from web import limits, refusals
 from web.access import View, current_actor
 from web.db import db
 from web.json_bodies import canonical, read_json
+from web.problems import InvalidInput
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +35,16 @@ KEPT_HEADERS = ("Content-Type", "Location")
 def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False) -> Callable[[View], View]:
     """Run a view once per Idempotency-Key (or form field `idempotency_key`); stands right under `needs`.
 
-    `second_phase(provisional, **path_arguments)` runs after the decision has committed, with transactions of its own on `db.session`, and
-    answers the final response, or None where the first one stands. `dry_run` lets `?dry_run=true` through without a key; nothing of it stays.
+    `second_phase(provisional, **path_arguments)` runs after the decision has committed, with transactions of its own on `db.session`.
+    It answers the final response, or None where the first one stands. `dry_run` lets `?dry_run=true` through without a key; nothing of
+    it stays.
     """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def once(*args: Any, **kwargs: Any) -> Response:
             actor = current_actor()
-            if dry_run and request.args.get("dry_run") in fields.Boolean.truthy:
+            if asks_for_dry_run(dry_run):
                 return rehearse(actor, view, *args, **kwargs)
             return Attempt(actor, second_phase, kwargs).run(lambda: view(*args, **kwargs))
 
@@ -52,6 +53,16 @@ def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False
         return once
 
     return decorate
+
+
+def asks_for_dry_run(possible: bool) -> bool:
+    """Whoever writes dry_run in whatever way must not find the act done."""
+    asked = request.args.get("dry_run")
+    if asked is None or asked == "false":
+        return False
+    if asked != "true" or not possible:
+        raise InvalidInput({"dry_run": ["Write true or false." if possible else "There is no dry run of this: leave it out."]})
+    return True
 
 
 def rehearse(actor: Actor, view: View, *args: Any, **kwargs: Any) -> Response:

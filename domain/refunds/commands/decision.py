@@ -101,14 +101,15 @@ def say_yes(
     before = standing_approvals(session, refund.id)
     if required > 1:
         actor.require_fresh_mfa()
-        if any(approval.admin_id == actor.admin_id for approval in before):
+    for approval in before:
+        if approval.admin_id == actor.admin_id:
             raise SameApprover("You gave the first approval: another admin must give the second.")
-        for approval in before:
-            if approval.amount_cents != amount_cents:
-                raise ApprovalMismatch(
-                    "The first approval is for another amount. Approve that amount, or reject the request.",
-                    approved_amount_cents=approval.amount_cents,
-                )
+        if approval.amount_cents != amount_cents:
+            raise ApprovalMismatch(
+                f"The first approval is for {format_money(approval.amount_cents, refund.currency, code=True)}. "
+                "Approve that amount, or reject the request.",
+                approved_amount_cents=approval.amount_cents,
+            )
     session.add(RefundApproval(refund_id=refund.id, admin_id=actor.admin_id, amount_cents=amount_cents, reason=reason))
     if admin_notes is not None:
         refund.admin_notes = admin_notes
