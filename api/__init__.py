@@ -3,10 +3,10 @@
 import flask_smorest
 from flask import Flask
 
-from api import docs, errors, health, refunds, webhooks
+from api import auth, docs, errors, health, refunds, webhooks
 from api.envelope import ErrorAnswer
 
-BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (refunds.blp, refunds.payments, webhooks.blp)
+BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (auth.blp, refunds.blp, refunds.payments, webhooks.blp)
 
 ABOUT = """\
 Refunds, jobs and roles of a services marketplace, for its admins.

@@ -1,8 +1,8 @@
 """/api/v1/admin/auth and /api/v1/admin/me"""
 
 from flask import g
-from flask_smorest import Blueprint
 
+from api.blueprints import Blueprint
 from api.envelope import envelope
 from api.outputs.auth import MeSchema, SignedOutSchema, TokensSchema
 from domain.access import Actor

@@ -37,6 +37,8 @@ def describe(doc: dict[str, Any], info: dict[str, Any], *, spec: Any, method: st
         notes.append(said_of_access(access))
     if key is not None:
         doc.setdefault("parameters", []).append(key_parameter(key["dry_run"]))
+        if key["dry_run"]:
+            doc["parameters"].append(DRY_RUN)
         notes.append("Happens once per `Idempotency-Key`; the same call again within 24 hours gets the same answer.")
     add_description(info["docstring"], notes)
     for status, found in refusals.responses(possible(doc, info, method)).items():
@@ -69,6 +71,15 @@ def key_parameter(dry_run: bool) -> dict[str, Any]:
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "example": "6f1b8e0c-2f8e-4f0e-9d35-0a1f4f9a8c11",
     }
+
+
+DRY_RUN = {
+    "in": "query",
+    "name": "dry_run",
+    "required": False,
+    "description": "`true`: every check is made and the answer says what would happen, but nothing does.",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 def add_description(docstring: dict[str, Any], notes: list[str]) -> None:

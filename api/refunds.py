@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, g, jsonify
-from flask_smorest import Blueprint
 
+from api.blueprints import Blueprint
 from api.envelope import envelope
 from api.outputs.refunds import (
     ApprovalResultSchema,

@@ -1,8 +1,8 @@
 """/api/v1/webhooks/<gateway>: what payment gateways tell. No token: the signature over the raw bytes is what admits."""
 
 from flask import Response, jsonify, request
-from flask_smorest import Blueprint
 
+from api.blueprints import Blueprint
 from domain.refunds.webhooks import receive
 from web.db import db
 from web.refunds import gateways
