@@ -8,6 +8,7 @@ from flask import Flask, current_app
 import config
 import web
 from adapters.gateways import make_gateways
+from adapters.mail import make_mailer
 from tasks import outbox, worker
 from tasks.queue import Bell
 from web.db import db
@@ -32,7 +33,9 @@ def create_app(settings: config.Config | None = None) -> Flask:
 
 def load_settings() -> config.Config:
     try:
-        return config.load()
+        settings = config.load()
+        make_mailer(settings)  # whose settings have parts that only it understands
+        return settings
     except config.ConfigError as error:
         for mistake in error.mistakes:
             print(mistake, file=sys.stderr)

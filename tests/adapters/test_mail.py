@@ -24,6 +24,7 @@ from domain.notifications.delivery import Refused, Sent, TryLater
 from domain.notifications.message import Facts, Link, Message, Paragraph, Quotation
 from tests.servers.processes import free_port
 from tests.servers.smtp import Smtp
+from wsgi import load_settings
 
 SENDER = Address("Marketplace", addr_spec="no-reply@example.com")
 HOSTILE = [
@@ -373,6 +374,15 @@ class TestSettings:
         [line] = refused.value.mistakes
         assert line.startswith("SMTP_URL: ")
         assert "secret" not in line
+
+    def test_nothing_starts_with_a_mistake_in_them(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setenv("DATA_DIR", str(tmp_path))
+        monkeypatch.setenv("SMTP_URL", "smtp://portal@mail.example.com")
+
+        with pytest.raises(SystemExit):
+            load_settings()
+
+        assert capsys.readouterr().err.startswith("SMTP_URL: it has only one of user and password; write smtp://")
 
     def test_a_sender_has_a_name_and_an_address(self):
         assert str(read_sender("Märkt <no-reply@example.com>")) == "Märkt <no-reply@example.com>"
