@@ -73,9 +73,7 @@ class Enrolment:
 
     @property
     def qr_svg(self) -> str:
-        svg = segno.make(self.otpauth_url, error="m").svg_inline(
-            border=2, omitsize=True, svgclass="qr", lineclass=None, dark="currentColor"
-        )
+        svg = segno.make(self.otpauth_url, error="m").svg_inline(border=2, omitsize=True, svgclass="qr", lineclass=None)
         return svg.replace("<svg ", '<svg role="img" aria-label="QR code for your authenticator app" ', 1)
 
     @property
@@ -126,6 +124,8 @@ def confirm_enrolment(session: Session, actor: Actor, sealer: Sealer, code: str)
 
 def verify_code(session: Session, actor: Actor, sealer: Sealer, code: str) -> tuple[AdminSession, str | None]:
     """The second step, by TOTP or recovery code: a new session takes the place of the one the actor came with."""
+    if actor.session_id is None:
+        raise MfaRequired("Your token has no session here: send the code as X-MFA-Code, with the call that needs it.")
     moment = claim_code(session, actor, sealer, code)
     return sessions.renew(session, actor, moment)
 
@@ -217,7 +217,7 @@ def forgive(session: Session, actor: Actor) -> None:
 
 def lock_own(session: Session, actor: Actor) -> Admin:
     """The actor's own row, to change its factor. Replacing a factor needs the one that is there."""
-    admin = session.get_one(Admin, actor.admin_id, with_for_update=True)
+    admin = session.get_one(Admin, actor.admin_id, with_for_update=True, populate_existing=True)
     if admin.mfa_enrolled:
         actor.require_fresh_mfa()
     return admin

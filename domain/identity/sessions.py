@@ -104,6 +104,7 @@ def _find(session: Session, which: ColumnElement[bool], door: Door) -> SignedIn 
         .join(Admin, Admin.id == AdminSession.admin_id)
         .join(Role, Role.id == Admin.role_id)
         .where(which, Admin.disabled_at.is_(None), *live)
+        .execution_options(populate_existing=True)
     ).one_or_none()
     return SignedIn(*found) if found else None
 
@@ -134,13 +135,15 @@ def stale(row: AdminSession) -> bool:
     return now() - row.last_seen_at > SEEN_EVERY
 
 
-def sign_out(session: Session, actor: Actor) -> None:
-    """End the session the actor came with."""
+def sign_out(session: Session, actor: Actor) -> int:
+    """End the session the actor came with; 0 for somebody whose token an outside issuer made: there is no session."""
     ended = session.execute(
         update(AdminSession).where(AdminSession.id == actor.session_id, AdminSession.revoked_at.is_(None)).values(revoked_at=now())
     )
-    if ended.rowcount:  # type: ignore[attr-defined]
+    count: int = ended.rowcount  # type: ignore[attr-defined]
+    if count:
         audit.record(session, actor, "session.signed_out", object_type="admin_sessions", object_id=actor.session_id)
+    return count
 
 
 def sign_out_everywhere(session: Session, actor: Actor) -> int:
