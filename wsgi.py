@@ -1,11 +1,13 @@
 """Joins the doors to the house. `create_app()` is what gunicorn and `flask` run."""
 
 import sys
-from importlib import import_module
 
 from flask import Flask, current_app
 
+import api
+import cli
 import config
+import portal
 import web
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
@@ -24,10 +26,8 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app.extensions["gateways"] = make_gateways(settings)
     app.extensions["bell"] = Bell(settings)
     app.cli.add_command(worker.command(settings))
-    for door in ("api", "portal", "cli"):
-        register = getattr(import_module(door), "register", None)
-        if register:
-            register(app)
+    for door in (api, portal, cli):
+        door.register(app)
     return app
 
 

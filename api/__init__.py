@@ -5,6 +5,7 @@ from flask import Flask
 
 from api import auth, docs, errors, health, refunds, webhooks
 from api.envelope import ErrorAnswer
+from web.inputs.fields import Bound
 
 BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (auth.blp, refunds.blp, refunds.payments, webhooks.blp)
 
@@ -40,6 +41,7 @@ def register(app: Flask) -> None:
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     rest = Api(app)
+    rest.register_field(Bound, "string", None)
     for blueprint in BLUEPRINTS:
         rest.register_blueprint(blueprint)
     for plain in (docs.blp, health.blp):

@@ -5,7 +5,8 @@ from typing import Any
 
 import flask_smorest
 
-from api import examples, refusals
+from api import refusals
+from api.operations import NOTHING, OPERATIONS, Operation
 from api.parsing import Parser
 
 
@@ -25,7 +26,7 @@ class Blueprint(flask_smorest.Blueprint):
                 info["with_id"] = "<" in rule
 
 
-def describe(doc: dict[str, Any], info: dict[str, Any], *, spec: Any, method: str, **_: Any) -> dict[str, Any]:
+def describe(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add to an operation who may use it, its key, its refusals and its examples."""
     access, key = info.get("access"), info.get("idempotent")
     doc["operationId"] = info["operation_id"]
@@ -41,10 +42,10 @@ def describe(doc: dict[str, Any], info: dict[str, Any], *, spec: Any, method: st
             doc["parameters"].append(DRY_RUN)
         notes.append("Happens once per `Idempotency-Key`; the same call again within 24 hours gets the same answer.")
     add_description(info["docstring"], notes)
-    for status, found in refusals.responses(possible(doc, info, method)).items():
+    for status, found in refusals.responses(possible(doc, info)).items():
         doc.setdefault("responses", {})[status] = found
-    doc["responses"].pop("default", None)
-    add_examples(doc, examples.EXAMPLES.get(doc["operationId"], {}))
+    add_examples(doc, OPERATIONS.get(doc["operationId"], NOTHING))
+    doc["responses"] = dict(sorted(doc["responses"].items()))
     if key is not None:
         for status, response in doc["responses"].items():
             if int(status) < 300 and isinstance(response, dict):
@@ -88,9 +89,9 @@ def add_description(docstring: dict[str, Any], notes: list[str]) -> None:
         docstring["description"] = "\n\n".join(parts)
 
 
-def possible(doc: dict[str, Any], info: dict[str, Any], method: str) -> list[refusals.Refusal]:
+def possible(doc: dict[str, Any], info: dict[str, Any]) -> list[refusals.Refusal]:
     """Everything that this kind of operation may be refused with, its own refusals first."""
-    found = list(info.get("refusals", ()))
+    found = list(OPERATIONS.get(doc["operationId"], NOTHING).refusals)
     access = info.get("access")
     if access is not None:
         found += refusals.SIGNED_IN
@@ -109,10 +110,9 @@ def possible(doc: dict[str, Any], info: dict[str, Any], method: str) -> list[ref
     return [*found, *refusals.ANYWHERE]
 
 
-def add_examples(doc: dict[str, Any], found: dict[str, Any]) -> None:
-    """`request` is the example of the body, `answers` of each status's."""
-    if "request" in found and "requestBody" in doc:
-        doc["requestBody"]["content"]["application/json"].setdefault("example", found["request"])
-    for status, answer in found.get("answers", {}).items():
+def add_examples(doc: dict[str, Any], operation: Operation) -> None:
+    if operation.request is not None and "requestBody" in doc:
+        doc["requestBody"]["content"]["application/json"]["example"] = operation.request
+    for status, answer in operation.answers.items():
         response = doc["responses"].setdefault(status, {"description": HTTPStatus(status).phrase})
-        response.setdefault("content", {}).setdefault("application/json", {}).setdefault("example", answer)
+        response.setdefault("content", {}).setdefault("application/json", {})["example"] = answer

@@ -1,11 +1,9 @@
 """What an operation may refuse, as the OpenAPI document says it: one response per status, each code with an example."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
-
-from domain.errors import DomainError
 
 EXAMPLE_REQUEST_ID = "7d3f0c1b9a524e0f8b6a3d2c1e0f9a8b"
 
@@ -23,21 +21,6 @@ class Refusal:
             "success": False,
             "error": {"code": self.code, "message": self.message, "request_id": EXAMPLE_REQUEST_ID, **self.details},
         }
-
-
-def refuses(*refusals: Refusal) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Document what a view's command may refuse, beside what every operation of its kind may."""
-
-    def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
-        view._apidoc = {**getattr(view, "_apidoc", {}), "refusals": refusals}  # type: ignore[attr-defined]
-        return view
-
-    return decorate
-
-
-def of(error: type[DomainError], message: str, **details: Any) -> Refusal:
-    """The refusal that this error of the domain comes out as."""
-    return Refusal(error.status, error.code, message, details)
 
 
 ANYWHERE = (

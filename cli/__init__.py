@@ -7,13 +7,14 @@ from sqlalchemy.exc import OperationalError
 from cli.admin import admin
 from cli.data import data
 from cli.db import db
+from cli.openapi import openapi
 from cli.serve import serve
 from config import ConfigError
 from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, data, db, serve):
+    for command in (admin, data, db, openapi, serve):
         app.cli.add_command(said_plainly(command))
 
 

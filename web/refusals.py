@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session, scoped_session
 
 from domain import audit
 from domain.access import Actor
-from domain.errors import DomainError
+from domain.errors import Conflict, DomainError
+from domain.idempotency import InFlight
 from web.db import SAFE_METHODS, writing
 
 OBJECTS = {
@@ -27,7 +28,10 @@ def record(actor: Actor, error: DomainError) -> None:
 
 def audited(error: DomainError) -> bool:
     """A dry run decides nothing, so its refusals are none; whoever may not even ask is noted all the same."""
-    return error.status == 403 or (error.settled and request.method not in SAFE_METHODS and not g.get("dry_run"))
+    if error.status == 403:
+        return True
+    decided = error.settled or (isinstance(error, Conflict) and not isinstance(error, InFlight))
+    return decided and request.method not in SAFE_METHODS and not g.get("dry_run")
 
 
 def note(session: Session | scoped_session[Session], actor: Actor, error: DomainError) -> None:

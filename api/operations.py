@@ -1,0 +1,258 @@
+"""What the OpenAPI document says of each operation beyond its code: a worked example, and what in particular it may refuse."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`request` is an example of the body, `answers` one for each status of success."""
+
+    request: Any = None
+    answers: dict[int, Any] = field(default_factory=dict)
+    refusals: tuple[Refusal, ...] = ()
+
+
+NOTHING = Operation()
+
+
+def success(data: Any, **meta: Any) -> dict[str, Any]:
+    return {"success": True, "data": data, **({"meta": meta} if meta else {})}
+
+
+REFUND_ID = "0d4a2f3e-8a53-4f0c-9f5e-1f5f5d6c7b8a"
+ADMIN_ID = "5b0c7d1e-93f4-4c1a-8a55-3b7e0f6d2c41"
+JOB_ID = "9c1f6a57-2d0e-4b7b-8f3a-6e5d4c3b2a10"
+PROCESSING_DONE = {"state": "accepted", "message": "The gateway has taken the refund; it is not final yet."}
+
+REFUND = {
+    "id": REFUND_ID,
+    "refund_number": "RF-2025-001234",
+    "status": "pending",
+    "payment": {
+        "id": "3f1c2b4a-5d6e-4f70-8a9b-0c1d2e3f4a5b",
+        "amount_cents": 500000,
+        "currency": "INR",
+        "paid_at": "2025-11-01T10:00:00Z",
+        "provider": "razorpay",
+        "method": "card",
+    },
+    "booking": {
+        "id": "6a7b8c9d-0e1f-4a2b-8c3d-4e5f6a7b8c9d",
+        "booking_number": "BK-2025-005432",
+        "scheduled_at": "2025-11-01T16:00:00Z",
+    },
+    "user": {"id": "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5d", "name": "John Doe", "email": "john@example.com"},
+    "vendor": {"id": "2b3c4d5e-6f7a-4b8c-9d0e-1f2a3b4c5d6e", "name": "ABC Services"},
+    "currency": "INR",
+    "requested_amount_cents": 500000,
+    "approved_amount_cents": None,
+    "reason": "service_not_provided",
+    "description": "Vendor never showed up for scheduled appointment",
+    "evidence": [{"type": "image", "url": "https://cdn.example.com/proof.jpg"}],
+    "requested_at": "2025-11-02T08:00:00Z",
+    "requested_by": "user",
+    "requested_by_admin_id": None,
+    "priority": "high",
+    "admin_notes": None,
+    "decision_reason": None,
+    "approved_at": None,
+    "approved_by": None,
+    "rejected_at": None,
+    "rejected_by": None,
+    "offer_alternative": None,
+    "approvals_received": 0,
+    "refund_processed": False,
+    "processing": None,
+    "transaction_id": None,
+    "processed_at": None,
+}
+
+APPROVED = {
+    "id": REFUND_ID,
+    "refund_number": "RF-2025-001234",
+    "status": "approved",
+    "approved_amount_cents": 500000,
+    "currency": "INR",
+    "approved_at": "2025-11-12T11:00:00Z",
+    "approved_by": ADMIN_ID,
+    "refund_processed": True,
+    "transaction_id": "rfnd_FP8QHiV938haTz",
+    "job_id": None,
+    "processing": PROCESSING_DONE,
+    "approvals": {"required": 1, "received": 1},
+    "dry_run": False,
+}
+
+WAITING = {
+    **APPROVED,
+    "status": "pending",
+    "approved_amount_cents": None,
+    "approved_at": None,
+    "approved_by": None,
+    "refund_processed": False,
+    "transaction_id": None,
+    "processing": None,
+    "approvals": {"required": 2, "received": 1},
+}
+
+TOKENS = {
+    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiI1YjBjN2QxZSJ9.c2lnbmF0dXJl",
+    "token_type": "Bearer",
+    "expires_in": 900,
+    "refresh_token": "gq0W3m0mS0iYc1cJm5q6pO3b9cS7gqV9o2o9mB4N7eA",
+    "mfa": {"enrolled": True, "verified": False},
+}
+
+NOT_PENDING = Refusal(409, "NOT_PENDING", "This refund was already decided: it is approved.", {"current_status": "approved"})
+SAME_APPROVER = Refusal(403, "SAME_APPROVER", "You gave the first approval: another admin must give the second.")
+MISMATCH = Refusal(
+    409,
+    "APPROVAL_MISMATCH",
+    "The first approval is for INR 4,500.00. Approve that amount, or reject the request.",
+    {"approved_amount_cents": 450000},
+)
+NOT_REFUNDABLE = Refusal(422, "AMOUNT_NOT_REFUNDABLE", "More than is left of this payment.", {"refundable_cents": 120000})
+WRONG_CODE = Refusal(401, "INVALID_CREDENTIALS", "This code is not right, or was used before.")
+TOO_MANY = Refusal(429, "RATE_LIMITED", "Too many tries. Try again in 5 minutes.", {"retry_after": 300})
+BAD_SIGNATURE = Refusal(400, "INVALID_SIGNATURE", "The webhook's signature was made with none of our secrets")
+
+OPERATIONS = {
+    "auth.login": Operation(
+        request={"email": "asha@example.com", "password": "correct horse battery"},
+        answers={200: success(TOKENS)},
+        refusals=(Refusal(401, "INVALID_CREDENTIALS", "The e-mail address or the password is not right."), TOO_MANY),
+    ),
+    "auth.second_step": Operation(
+        request={"code": "123456"},
+        answers={200: success({**TOKENS, "mfa": {"enrolled": True, "verified": True}})},
+        refusals=(WRONG_CODE, TOO_MANY),
+    ),
+    "auth.refresh": Operation(
+        request={"refresh_token": TOKENS["refresh_token"]},
+        answers={200: success({**TOKENS, "mfa": {"enrolled": True, "verified": True}})},
+        refusals=(Refusal(401, "UNAUTHENTICATED", "This refresh token is not good any more. Sign in again."), TOO_MANY),
+    ),
+    "auth.logout": Operation(request={"everywhere": True}, answers={200: success({"signed_out": True, "sessions_ended": 3})}),
+    "auth.me": Operation(
+        answers={
+            200: success(
+                {
+                    "id": ADMIN_ID,
+                    "email": "asha@example.com",
+                    "name": "Asha Rao",
+                    "role": {"id": "finance_admin", "name": "Finance Admin"},
+                    "permissions": ["payments:refund", "refunds:approve", "refunds:list"],
+                    "mfa": {"enrolled": True, "verified": True, "verified_at": "2025-11-12T10:58:00Z", "fresh": True},
+                    "timezone": "Asia/Kolkata",
+                    "locale": "en_IN",
+                }
+            )
+        }
+    ),
+    "refunds.index": Operation(
+        answers={
+            200: success(
+                [REFUND],
+                page=1,
+                page_size=25,
+                total_items=45,
+                total_pages=2,
+                summary={
+                    "pending": 45,
+                    "approved": 380,
+                    "rejected": 65,
+                    "processed": 350,
+                    "total_amount_pending_cents": 2250000,
+                    "by_currency": {"INR": 2250000, "USD": 91000},
+                    "processing": {"failed": 2, "unknown": 1},
+                },
+                next_cursor="MjAyNS0xMS0wMlQwODowMDowMCswMDowMHwwZDRhMmYzZQ",
+                ignored_parameters=[],
+            )
+        }
+    ),
+    "refunds.show": Operation(
+        answers={
+            200: success(
+                {
+                    **REFUND,
+                    "approvals": [],
+                    "approvals_required": 1,
+                    "attempts": [],
+                    "timeline": [{"action": "refund.requested", "at": "2025-11-02T08:00:00Z", "by": "System", "details": {}}],
+                    "other_refunds": [],
+                    "money": {
+                        "currency": "INR",
+                        "paid_cents": 500000,
+                        "refunded_cents": 0,
+                        "refundable_cents": 500000,
+                        "dual_limit_cents": 8500000,
+                    },
+                }
+            )
+        }
+    ),
+    "refunds.approve": Operation(
+        request={
+            "approved_amount_cents": 500000,
+            "reason": "Customer complaint verified. Service was not provided.",
+            "admin_notes": "Contacted vendor - confirmed they missed appointment",
+            "notify_user": True,
+            "notify_vendor": True,
+        },
+        answers={200: success(APPROVED), 202: success(WAITING)},
+        refusals=(NOT_PENDING, SAME_APPROVER, MISMATCH, NOT_REFUNDABLE),
+    ),
+    "refunds.reject": Operation(
+        request={
+            "reason": "Evidence shows service was provided and customer was satisfied at time of completion",
+            "admin_notes": "Customer complaint appears to be retaliation",
+            "notify_user": True,
+            "offer_alternative": "partial_credit",
+        },
+        answers={
+            200: success(
+                {
+                    "id": REFUND_ID,
+                    "refund_number": "RF-2025-001234",
+                    "status": "rejected",
+                    "rejected_at": "2025-11-12T11:05:00Z",
+                    "rejected_by": ADMIN_ID,
+                    "reason": "Evidence shows service was provided and customer was satisfied at time of completion",
+                    "offer_alternative": "partial_credit",
+                    "dry_run": False,
+                }
+            )
+        },
+        refusals=(NOT_PENDING,),
+    ),
+    "refunds.retry": Operation(
+        answers={
+            200: success(
+                {
+                    **APPROVED,
+                    "refund_processed": False,
+                    "transaction_id": None,
+                    "job_id": JOB_ID,
+                    "processing": {"state": "queued", "message": "The gateway is about to be asked."},
+                }
+            )
+        },
+        refusals=(
+            Refusal(409, "NOT_FAILED", "Only a refund that the gateway declined can be tried again.", {"current_status": "approved"}),
+            NOT_REFUNDABLE,
+        ),
+    ),
+    "payments.refund_payment": Operation(
+        request={"amount_cents": 500000, "reason": "Booked twice by our mistake", "notify_user": True},
+        answers={200: success(APPROVED), 202: success(WAITING)},
+        refusals=(NOT_REFUNDABLE,),
+    ),
+    "webhooks.stripe": Operation(
+        answers={200: success({"event_id": "evt_1MqqbKLt4dXK03v5qaIbiNCC", "taken": True})}, refusals=(BAD_SIGNATURE,)
+    ),
+    "webhooks.razorpay": Operation(answers={200: success({"event_id": "MDvXlUZdLzxVgb", "taken": True})}, refusals=(BAD_SIGNATURE,)),
+}
