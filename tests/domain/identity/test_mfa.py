@@ -257,7 +257,7 @@ class TestEnrolling:
     def test_the_picture_is_an_svg_without_styles_scripts_or_other_hosts(self, session, signed_in, sealer):
         enrolment = mfa.begin_enrolment(session, signed_in(), sealer)
 
-        names = {name for element in ElementTree.fromstring(enrolment.qr_svg).iter() for name in element.keys()}
+        names = {name for element in ElementTree.fromstring(enrolment.qr_svg).iter() for name in element.attrib}
         assert "style" not in names and not any(name.startswith("on") or "href" in name for name in names)
         assert enrolment.otpauth_url.startswith("otpauth://totp/")
         assert "asha%40example.com" in enrolment.otpauth_url
