@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from huey import RedisHuey, SqliteHuey
 from huey.serializer import SignedSerializer
-from redis.exceptions import RedisError
+from redis import ConnectionPool
 
 from config import Config
 
@@ -28,7 +27,8 @@ def make_queue(config: Config) -> Any:
         "serializer": SignedSerializer(secret=config.derived_key("queue").hex(), salt="portal-queue"),
     }
     if config.redis_url:
-        return RedisHuey(url=config.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS, **settings)
+        pool = ConnectionPool.from_url(config.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        return RedisHuey(connection_pool=pool, **settings)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     return SqliteHuey(filename=str(config.data_dir / "queue.db"), timeout=30, **settings)
 
@@ -51,11 +51,12 @@ class Bell:
         return self._queue
 
     def ring(self, job_id: UUID) -> None:
+        """Never raises: the job is committed, and a broken bell must not make its request look as if it had failed."""
         try:
             assert self.queue is not None
             self._task(str(job_id))
-        except (RedisError, sqlite3.Error, OSError) as error:
-            log.warning("the queue could not be told of job %s (%s); the sweep will", job_id, type(error).__name__)
+        except Exception:
+            log.exception("the queue could not be told of job %s; the sweep will", job_id)
 
     def answer(self, job_id: str) -> None:
         assert self.run is not None, "only a worker answers"
