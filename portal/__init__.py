@@ -5,7 +5,7 @@ work. Views translate in, call one domain function and translate out.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, g, redirect, request, url_for
@@ -13,9 +13,10 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 
 from domain.access import Permission
-from domain.errors import Forbidden
+from domain.errors import DomainError, Forbidden, Unauthenticated
 from domain.refunds.counts import count_pending
 from portal import account, assets, auth, errors, formats, help, refunds, wording
+from web import auth as sessions
 from web.access import needs
 from web.db import db
 
@@ -79,7 +80,22 @@ def check_token() -> None:
         try:
             csrf.protect()
         except CSRFError:
-            raise StalePage("Copy what you typed, reload the page and send it again: you signed in anew since it was opened.") from None
+            if not g.get("actor") and request.blueprint != "portal.auth":
+                raise Unauthenticated("Sign in first.") from None
+            raise StalePage("You signed in anew since this page was opened, and nothing was sent. Send it again.") from None
+
+
+@portal.before_request
+def step_up() -> None:
+    """A code typed into a form that may need one counts before the form is read, and for the next ten minutes."""
+    code, actor = request.form.get("mfa_code", "").strip(), g.get("actor")
+    if not code or not actor or not actor.mfa_enrolled or actor.has_fresh_mfa:
+        return
+    try:
+        sessions.take_second_step(code)
+        sessions.identify_by_cookie()
+    except DomainError as error:
+        g.actor = replace(actor, mfa_problem=error.message)
 
 
 @portal.after_request

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import Flask, Response, g, make_response, render_template, request, url_for
+from marshmallow.fields import Field
 
-from portal.htmx import go, partial, refusal_place
+from portal.htmx import go, page_path, partial, refusal_place
 from web.problems import Problem, shown_by
 from web.requests import request_id
 
@@ -31,6 +32,7 @@ CODES = {
     "IDEMPOTENCY_KEY_REUSED": "This form was sent before",
     "IDEMPOTENCY_IN_FLIGHT": "Still working on it",
 }
+MISSING = Field.default_error_messages["required"]
 SENTENCES = {
     404: "There is nothing at this address. It may have moved, or never been.",
     405: "There is nothing at this address. It may have moved, or never been.",
@@ -64,7 +66,7 @@ def refusals_go_to(form: Form) -> None:
 def answer(problem: Problem) -> Response:
     """A problem in the form it came from, else above the page or as a page. Whoever is not signed in is sent to do that."""
     if problem.code == "UNAUTHENTICATED":
-        return send_to_sign_in()
+        return signed_out(problem)
     refusal = explain(problem)
     form: Form | None = g.pop("refusal_form", None)
     if form is not None and problem.status < 500 and problem.status not in (404, 413):
@@ -72,8 +74,12 @@ def answer(problem: Problem) -> Response:
     return page(refusal)
 
 
-def send_to_sign_in() -> Response:
-    here = request.full_path.rstrip("?") if request.method == "GET" and not partial() else None
+def signed_out(problem: Problem) -> Response:
+    """Off to sign in and then back here; only a form that was typed into stays where it is, with what was typed."""
+    if partial() and request.method != "GET":
+        said = "Your session has ended, and nothing was sent. Sign in in another tab, then send this again: what you typed is still here."
+        return page(Refusal("Signed out", said, code=problem.code, status=401))
+    here = page_path()
     if g.get("half_signed_in"):
         return go(url_for("portal.auth.second_step", next=here), 401)
     return go(url_for("portal.auth.sign_in", next=here), 401)
@@ -83,7 +89,7 @@ def explain(problem: Problem) -> Refusal:
     named = problem.details.get("details")
     fields: dict[str, str] = {}
     for item in named if isinstance(named, list) else []:
-        fields.setdefault(item["field"], item["message"])
+        fields.setdefault(item["field"], "Fill this in." if item["message"] == MISSING else item["message"])
     message = SENTENCES.get(problem.status, problem.message)
     return Refusal(CODES.get(problem.code, TITLES.get(problem.status, TITLES[400])), message, fields, problem.code, problem.status)
 

@@ -43,7 +43,7 @@ def day(at: datetime | date) -> str:
 def age(at: datetime) -> str:
     seconds = max(int((now() - at).total_seconds()), 0)
     if seconds < 60:
-        return "now"
+        return f"{seconds} s"
     if seconds < 3600:
         return f"{seconds // 60} min"
     return f"{seconds // 3600} h" if seconds < 86_400 else f"{seconds // 86_400} d"

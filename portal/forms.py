@@ -1,24 +1,34 @@
 """Submitted forms, read through the schemas that the JSON API uses."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import request
-from marshmallow import EXCLUDE, Schema
+from marshmallow import Schema, ValidationError
+
+from domain.errors import Invalid
+from web.inputs import from_form
 
 
-def read_form(schema: type[Schema], **read: Any) -> dict[str, Any]:
-    """A form through a schema. `read` replaces fields that a form writes differently from JSON: amounts, ticked boxes.
+def read_form(schema: type[Schema], **read: tuple[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The form through a schema, everything that is wrong with it told at once.
 
-    Fields left blank are left out; the token and the key are not the schema's business.
+    `read` names form fields that are written as people write them, with the schema's field each becomes and what reads it.
     """
-    known = {field.data_key or name for name, field in schema().fields.items()}
-    given = {name: tidy(value) for name, value in request.form.items() if name in known}
-    return schema(unknown=EXCLUDE).load({name: value for name, value in (given | read).items() if value != ""})
-
-
-def tidy(text: str) -> str:
-    """Line ends as one character, as JSON callers send them, without the blanks around."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    given, refused = from_form(schema(), request.form), {}
+    for name, (becomes, reader) in read.items():
+        try:
+            given[becomes] = reader(request.form.get(name, ""))
+        except Invalid as error:
+            refused[name] = [error.message]
+            given.pop(becomes, None)
+    try:
+        loaded: dict[str, Any] = schema().load(given)
+    except ValidationError as error:
+        raise ValidationError({**error.normalized_messages(), **refused}) from None
+    if refused:
+        raise ValidationError(refused)
+    return loaded
 
 
 def typed_version() -> int | None:

@@ -24,6 +24,14 @@ def page_arguments() -> MultiDict[str, str]:
     return MultiDict(parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query[:4000])[:50])
 
 
+def page_path() -> str | None:
+    """The address of the page as the person sees it, to come back to; None for the target of a form."""
+    if partial():
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+        return shown.path + (f"?{shown.query}" if shown.query else "")
+    return request.full_path.rstrip("?") if request.method == "GET" else None
+
+
 def refusal_place() -> str:
     """Where a refusal that no form answers is seen: inside an open dialog, since what lies behind one is out of reach."""
     return "#refusal" if request.headers.get("HX-Target") == "div#dialog-body" and request.method != "GET" else "#alerts"

@@ -16,6 +16,7 @@ from domain.pagination import Page
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
 from domain.refunds.queries import SECOND_APPROVAL, RefundFilters, RefundRow
 from portal.formats import day, number, zone, zone_words
+from portal.htmx import page_arguments
 from portal.wording import PRIORITIES, REASONS, STATUSES, reason_words
 
 ALL = "all"
@@ -74,6 +75,12 @@ class ListQuery:
 NAMES = tuple(field.name for field in fields(ListQuery))
 PUBLIC = {"since": "from", "until": "to"}
 LOCAL = {public: name for name, public in PUBLIC.items()}
+
+
+def read() -> tuple[ListQuery, RefundFilters, list[str]]:
+    """The list that this request is about: what its address says, as filters, and what in it makes no sense."""
+    query = ListQuery.read(page_arguments())
+    return query, *read_filters(query)
 
 
 def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
@@ -140,7 +147,6 @@ def list_context(query: ListQuery, page: Page[RefundRow], refusals: list[str]) -
         "zone": zone_words(),
         "pages": reach(page),
         "nothing": nothing(query, page),
-        "found_words": f"{number(page.total_items)} {'refund' if page.total_items == 1 else 'refunds'}",
         "attention": attention(query, page),
         **tabs_context(query, page.summary),
     }
@@ -156,7 +162,7 @@ def tabs_context(query: ListQuery, summary: dict[str, Any]) -> dict[str, Any]:
             for name, word in words.items()
         ],
         "waiting": [{"currency": currency, "amount_cents": cents} for currency, cents in summary["by_currency"].items()],
-        "found_words": f"{number(counts.get(query.status, 0))} refunds",
+        "found_words": f"{number(counts.get(query.status, 0))} {'refund' if counts.get(query.status) == 1 else 'refunds'}",
     }
 
 
@@ -234,8 +240,13 @@ def attention(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, Any]]:
         return []
     counts = page.summary["processing"]
     return [
-        {"count": counts[state], "word": "payment failed" if state == "failed" and counts[state] == 1 else word, "tone": tone,
-         "icon": icon, "url": ListQuery(status=ALL, processing=state).url()}
+        {
+            "count": counts[state],
+            "word": "payment failed" if state == "failed" and counts[state] == 1 else word,
+            "tone": tone,
+            "icon": icon,
+            "url": ListQuery(status=ALL, processing=state).url(),
+        }
         for (state, word), tone, icon in zip(said.items(), ("danger", "warning"), ("circle-alert", "hourglass"), strict=True)
         if counts[state]
     ]
