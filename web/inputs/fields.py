@@ -17,7 +17,13 @@ DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}:[0-9]{2})")
 
 
-class Text(fields.String):
+class Said(fields.Field):
+    """What every field says when it is not there."""
+
+    default_error_messages = {"required": "It is missing.", "null": "It cannot be null: give a value, or leave it out."}
+
+
+class Text(Said, fields.String):
     """Text without NUL and without halves of surrogate pairs, trimmed; `min` and `max` count what is left."""
 
     default_error_messages = {
@@ -50,7 +56,7 @@ def listed(validators: Any) -> list[Any]:
     return list(validators) if isinstance(validators, Iterable) else [validators]
 
 
-class Integer(fields.Integer):
+class Integer(Said, fields.Integer):
     """A whole number as JSON writes one: no text, no fraction, no true or false; within 64 bits."""
 
     default_error_messages = {"invalid": "Send a whole number, without quotes.", "too_large": "It is too large."}
@@ -61,6 +67,8 @@ class Integer(fields.Integer):
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.make_error("invalid")
+        if abs(value) > LARGEST:
+            raise self.make_error("too_large")
         return value
 
 
@@ -77,7 +85,7 @@ class Cents(Integer):
         super().__init__(min=min, **options)
 
 
-class Flag(fields.Boolean):
+class Flag(Said, fields.Boolean):
     """true or false, and nothing that only looks like it."""
 
     default_error_messages = {"invalid": "Send true or false, without quotes."}
@@ -88,7 +96,7 @@ class Flag(fields.Boolean):
         return value
 
 
-class Id(fields.UUID):
+class Id(Said, fields.UUID):
     """A UUID in its usual form."""
 
     default_error_messages = {"invalid_uuid": "Send a UUID, as in 550e8400-e29b-41d4-a716-446655440000."}
@@ -99,7 +107,7 @@ class Id(fields.UUID):
         return UUID(value)
 
 
-class Choice(fields.String):
+class Choice(Said, fields.String):
     """One of a few words; answers the enum's member."""
 
     def __init__(self, choices: type[StrEnum], **options: Any):
@@ -111,7 +119,7 @@ class Choice(fields.String):
         return chosen(self.choices, value)
 
 
-class Choices(fields.String):
+class Choices(Said, fields.String):
     """One word or several with commas between, as in status=pending,approved; answers a tuple of the enum's members."""
 
     def __init__(self, choices: type[StrEnum], **options: Any):
@@ -136,7 +144,7 @@ def chosen(choices: type[StrEnum], word: Any) -> StrEnum:
         raise ValidationError(f"It must be one of: {', '.join(choices)}.") from None
 
 
-class QueryInteger(fields.Integer):
+class QueryInteger(Said, fields.Integer):
     """A whole number in a URL: ASCII digits and nothing else."""
 
     def __init__(self, *, min: int = 0, max: int = LARGEST, **options: Any):
@@ -149,7 +157,7 @@ class QueryInteger(fields.Integer):
         raise ValidationError(self.asked)
 
 
-class QueryFlag(fields.Boolean):
+class QueryFlag(Said, fields.Boolean):
     """true or false in a URL."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
@@ -158,7 +166,7 @@ class QueryFlag(fields.Boolean):
         return bool(value == "true")
 
 
-class Bound(fields.Field):
+class Bound(Said):
     """One end of a period: (its first moment in UTC, whether a whole day is meant)."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> tuple[datetime, bool]:
