@@ -57,7 +57,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-JsonValue = JSON().with_variant(JSONB(), "postgresql")
+JsonValue = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Timestamp = Annotated[datetime, mapped_column(UtcDateTime())]
 Cents = Annotated[int, mapped_column(BigInteger())]
 Currency = Annotated[str, mapped_column(String(3))]
