@@ -5,6 +5,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from cli.admin import admin
+from cli.audit import audit
 from cli.data import data
 from cli.db import db
 from cli.openapi import openapi
@@ -14,7 +15,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, data, db, openapi, serve):
+    for command in (admin, audit, data, db, openapi, serve):
         app.cli.add_command(said_plainly(command))
 
 

@@ -22,7 +22,6 @@ from domain.identity.mfa import Sealer
 from domain.identity.models import Door
 from domain.identity.passwords import Passwords
 from domain.identity.sessions import SignedIn
-from domain.identity.sign_in import Opened
 from domain.identity.sign_in import sign_in as open_with_password
 from domain.identity.tokens import AccessTokens, OwnToken, unreadable
 from domain.throttle import separately
@@ -158,28 +157,28 @@ def sign_in(email: str, password: str) -> SignedIn:
     """The first step in the portal: opens a session and sets its cookie. `awaits_second_step` says whether there is a second."""
     opened = open_with_password(db.session(), visitor(), identity().passwords, email, password, Door.PORTAL)
     db.session.commit()
-    return remember(opened)
+    return remember(opened.secret)
 
 
 def take_second_step(code: str) -> None:
     """The second step, or the same again to act on something that needs a fresh one; the cookie changes."""
     actor = g.get("actor") or half_signed_in()
-    row, secret = mfa.verify_code(db.session(), actor, identity().sealer, code)
+    _, secret = mfa.verify_code(db.session(), actor, identity().sealer, code)
     db.session.commit()
-    remember_renewed(row, secret)
+    remember(secret)
 
 
 def confirm_enrolment(code: str) -> list[str]:
     """Take the begun second factor into use; answers the recovery codes, to be shown this once."""
-    codes, row, secret = mfa.confirm_enrolment(db.session(), g.actor, identity().sealer, code)
+    codes, _, secret = mfa.confirm_enrolment(db.session(), g.actor, identity().sealer, code)
     db.session.commit()
-    remember_renewed(row, secret)
+    remember(secret)
     return codes
 
 
 def sign_out(everywhere: bool = False) -> None:
     """End this session, or each one there is, and forget the cookie."""
-    actor = g.get("actor") or g.get("half_signed_in")
+    actor = g.pop("actor", None) or g.pop("half_signed_in", None)
     if actor is not None:
         sessions.sign_out_everywhere(db.session(), actor) if everywhere else sessions.sign_out(db.session(), actor)
         db.session.commit()
@@ -187,17 +186,16 @@ def sign_out(everywhere: bool = False) -> None:
     forget_cookie()
 
 
-def remember(opened: Opened) -> SignedIn:
-    """Put the session's secret into a clean cookie: nothing planted before signing in survives it."""
-    assert opened.secret is not None
+def remember(secret: str | None) -> SignedIn:
+    """Put a session's secret into a clean cookie: nothing planted before survives it. The request goes on as that session."""
+    user = PortalUser.load(secret) if secret else None
+    if user is None:
+        raise Unauthenticated("This session has ended. Sign in again.")
     forget_cookie()
-    login_user(PortalUser(opened.secret, opened.signed_in))
-    return opened.signed_in
-
-
-def remember_renewed(row: sessions.AdminSession, secret: str | None) -> None:
-    signed_in: SignedIn = current_user.signed_in
-    remember(Opened(replace(signed_in, row=row), secret))
+    login_user(user)
+    g.pop("half_signed_in", None)
+    identify_by_cookie()
+    return user.signed_in
 
 
 def forget_cookie() -> None:

@@ -49,7 +49,7 @@ def record(
         after=plain(after),
         details=plain(details) or {},
         ip=actor.ip,
-        user_agent=actor.user_agent,
+        user_agent=actor.user_agent and storable(actor.user_agent),
         request_id=actor.request_id,
     )
     session.info.setdefault(PENDING, []).append(entry)
@@ -57,15 +57,20 @@ def record(
 
 def plain(value: Any) -> Any:
     """JSON's own types only, so that an entry reads back exactly as it was hashed."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {storable(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
         return moment(value)
-    return str(value)
+    return storable(str(value))  # a float too: JSONB may give back another spelling of it
+
+
+def storable(text: str) -> str:
+    """Text that both databases keep: a header or a file may hold NUL, or half of a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def moment(value: datetime) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import secrets
 from collections.abc import Mapping
@@ -131,7 +132,7 @@ class AccessTokens:
     def _check_times(self, claims: Mapping[str, Any], leeway: int) -> None:
         moment = now().timestamp()
         times = {name: claims[name] for name in ("iat", "exp", "nbf") if name in claims}
-        if not {"iat", "exp"} <= set(times) or any(type(value) not in (int, float) for value in times.values()):
+        if not {"iat", "exp"} <= set(times) or not all(is_moment(value) for value in times.values()):
             raise unreadable()
         if max(times["iat"], times.get("nbf", 0)) > moment + leeway:
             raise unreadable()
@@ -188,6 +189,10 @@ class OutsideKeys:
                 continue
             keys[entry.get("kid")] = key
         return keys
+
+
+def is_moment(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def unreadable() -> Unauthenticated:
