@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.refusals import Refusal
+from api.refusals import EXAMPLE_REQUEST_ID, Refusal
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,37 @@ TOO_MANY = Refusal(429, "RATE_LIMITED", "Too many tries. Try again in 5 minutes.
 BAD_SIGNATURE = Refusal(400, "INVALID_SIGNATURE", "The webhook's signature was made with none of our secrets")
 
 OPERATIONS = {
+    "audit.index": Operation(
+        answers={
+            200: success(
+                [
+                    {
+                        "id": "c1a7d9e2-4b3f-4c55-9d0e-7f8a6b5c4d3e",
+                        "sequence": 1842,
+                        "created_at": "2025-11-12T11:00:00.184211Z",
+                        "action": "refund.approved",
+                        "actor": {"id": ADMIN_ID, "name": "Asha Rao"},
+                        "object": {"type": "refund_requests", "id": REFUND_ID},
+                        "before": {"status": "pending"},
+                        "after": {"status": "approved"},
+                        "details": {"amount_cents": 500000, "reason": "Customer complaint verified. Service was not provided."},
+                        "ip": "203.0.113.7",
+                        "user_agent": "Mozilla/5.0",
+                        "request_id": EXAMPLE_REQUEST_ID,
+                        "previous_hash": "9f2c0b6f5b1f4f0a8f5e6a7b8c9d0e1f2a3b4c5d6e7f8091a2b3c4d5e6f70819",
+                        "hash": "1b7d3e5f9a0c2b4d6f8091a3b5c7d9e0f1a2b3c4d5e6f708192a3b4c5d6e7f80",
+                    }
+                ],
+                page=1,
+                page_size=25,
+                total_items=1842,
+                total_pages=74,
+                summary={},
+                next_cursor="MTg0Mg",
+                ignored_parameters=[],
+            )
+        }
+    ),
     "auth.login": Operation(
         request={"email": "asha@example.com", "password": "correct horse battery"},
         answers={200: success(TOKENS)},

@@ -37,7 +37,7 @@ payments = Blueprint("payments", __name__, url_prefix="/api/v1/admin/payments", 
 @blp.response(200, envelope(RefundSchema, many=True))
 def index(filters: RefundFilters) -> dict[str, Any]:
     """List refund requests, newest first."""
-    page = queries.list_refunds(db.session, g.actor, filters, policy())
+    page = queries.list_refunds(db.session(), g.actor, filters, policy())
     return {"data": [listed(row) for row in page], "meta": page.meta}
 
 
@@ -46,14 +46,14 @@ def index(filters: RefundFilters) -> dict[str, Any]:
 @blp.response(200, envelope(RefundDetailSchema))
 def show(refund_id: UUID) -> dict[str, Any]:
     """One refund with its approvals, attempts, timeline and the other refunds of its payment."""
-    return {"data": detailed(queries.get_refund(db.session, g.actor, refund_id, policy()))}
+    return {"data": detailed(queries.get_refund(db.session(), g.actor, refund_id, policy()))}
 
 
 def after_the_gateway(provisional: Response, **_path: UUID) -> Response:
     """The second phase: the decision has committed, now the money; then the answer as things stand."""
     refund_id = UUID(provisional.get_json()["data"]["id"])
     pay_now(refund_id)
-    return answer(decision_so_far(db.session, policy(), refund_id))
+    return answer(decision_so_far(db.session(), policy(), refund_id))
 
 
 def answer(decision: Decision, *, dry_run: bool = False) -> Response:
@@ -75,7 +75,7 @@ def is_dry_run() -> bool:
 @blp.alt_response(202, schema=envelope(ApprovalResultSchema), description="The first of two approvals: no money moves yet.")
 def approve(decision: dict[str, Any], refund_id: UUID) -> Response:
     """Approve a refund request and pay it out, or give the first of the two approvals it needs."""
-    outcome = commands.approve(db.session, g.actor, policy(), refund_id, **decision, holder=holder())
+    outcome = commands.approve(db.session(), g.actor, policy(), refund_id, **decision, holder=holder())
     return answer(outcome, dry_run=is_dry_run())
 
 
@@ -86,7 +86,7 @@ def approve(decision: dict[str, Any], refund_id: UUID) -> Response:
 @blp.response(200, envelope(RejectionResultSchema))
 def reject(decision: dict[str, Any], refund_id: UUID) -> dict[str, Any]:
     """Reject a refund request, with the reason its customer is told."""
-    refund = commands.reject(db.session, g.actor, refund_id, **decision)
+    refund = commands.reject(db.session(), g.actor, refund_id, **decision)
     return {"data": facts(refund) | {"dry_run": is_dry_run()}}
 
 
@@ -96,9 +96,9 @@ def reject(decision: dict[str, Any], refund_id: UUID) -> dict[str, Any]:
 @blp.response(200, envelope(ApprovalResultSchema))
 def retry(refund_id: UUID) -> Response:
     """Try an approved refund again that the gateway declined."""
-    commands.retry(db.session, g.actor, policy(), refund_id, holder=holder())
+    commands.retry(db.session(), g.actor, policy(), refund_id, holder=holder())
     db.session.flush()
-    return answer(decision_so_far(db.session, policy(), refund_id))
+    return answer(decision_so_far(db.session(), policy(), refund_id))
 
 
 @payments.post("/<uuid:payment_id>/refund")
@@ -109,6 +109,6 @@ def retry(refund_id: UUID) -> Response:
 @payments.alt_response(202, schema=envelope(ApprovalResultSchema), description="Above the limit: it waits for a second admin.")
 def refund_payment(wish: dict[str, Any], payment_id: UUID) -> Response:
     """Make a refund request for a payment; it counts as its maker's approval and takes the path of every other refund."""
-    outcome = commands.refund_payment(db.session, g.actor, policy(), payment_id, **wish, holder=holder())
+    outcome = commands.refund_payment(db.session(), g.actor, policy(), payment_id, **wish, holder=holder())
     db.session.flush()
     return answer(outcome, dry_run=is_dry_run())

@@ -24,6 +24,6 @@ def razorpay() -> Response:
 
 def take(gateway: str) -> Response:
     notice = gateways()[gateway].parse_webhook(request.get_data(cache=False), request.headers)
-    fresh = receive(db.session, gateway, notice)
+    fresh = receive(db.session(), gateway, notice)
     db.session.commit()
     return jsonify(success=True, data={"event_id": notice.event_id, "taken": fresh})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session
 
 from domain.db import driver_url, engine_options, prepare, read_only
 
@@ -37,12 +37,12 @@ def read_only_when_safe(handle):
 
 
 @contextmanager
-def writing() -> Iterator[scoped_session[Session]]:
+def writing() -> Iterator[Session]:
     """A transaction that may write, whatever the request: what came before it is rolled back, and it commits at the end."""
     db.session.rollback()
     with read_only(False):
         try:
-            yield db.session
+            yield db.session()
             db.session.commit()
         except BaseException:
             db.session.rollback()

@@ -109,7 +109,7 @@ class Attempt:
             raise
 
     def claim(self) -> tuple[Answer, bool]:
-        return idempotency.claim(db.session, self.actor, request.method, request.path[:500], self.key, self.fingerprint)  # type: ignore[arg-type]
+        return idempotency.claim(db.session(), self.actor, request.method, request.path[:500], self.key, self.fingerprint)
 
     def commit(self, answer: Answer, response: Response) -> Response:
         if self.second_phase is None or response.status_code != 200:
@@ -140,9 +140,9 @@ class Attempt:
         try:
             db.session.rollback()
             if final is None:
-                idempotency.confirm(db.session, answer_id)  # type: ignore[arg-type]
+                idempotency.confirm(db.session(), answer_id)
             else:
-                idempotency.finish(db.session, answer_id, *kept(response))  # type: ignore[arg-type]
+                idempotency.finish(db.session(), answer_id, *kept(response))
             db.session.commit()
         except SQLAlchemyError:
             db.session.rollback()
@@ -156,7 +156,7 @@ class Attempt:
         if not first:
             return self.resume(answer) if answer.unfinished else replay(answer)
         answer.keep(*kept(response))
-        refusals.note(db.session, self.actor, refusal)
+        refusals.note(db.session(), self.actor, refusal)
         db.session.commit()
         return response
 

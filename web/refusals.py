@@ -1,7 +1,7 @@
 """The audit of what was refused: one row for each 403, and for each decision that the state of things forbade."""
 
 from flask import g, request
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import Actor
@@ -34,12 +34,12 @@ def audited(error: DomainError) -> bool:
     return decided and request.method not in SAFE_METHODS and not g.get("dry_run")
 
 
-def note(session: Session | scoped_session[Session], actor: Actor, error: DomainError) -> None:
+def note(session: Session, actor: Actor, error: DomainError) -> None:
     """Add the row to a transaction that is about to commit."""
     object_type, object_id = subject()
     required = error.details.get("required_permission")
     audit.record(
-        session,  # type: ignore[arg-type]
+        session,
         actor,
         "access.refused" if error.status == 403 else "request.refused",
         object_type=object_type,

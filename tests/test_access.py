@@ -1,0 +1,166 @@
+"""Every door is locked: whoever lacks the permission gets 403 from each route, and a new route fails here until it is listed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from itsdangerous import URLSafeTimedSerializer
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from domain.access import Permission
+from domain.audit.models import AuditEntry
+from domain.db import now
+from domain.identity import sessions
+from domain.identity.models import AdminSession, Door
+from tests.factories import make_admin, make_role
+from web.auth import identity
+
+ANYBODY = {
+    "api-docs.openapi_json",
+    "api_docs.index",
+    "api_docs.static",
+    "auth.login",
+    "auth.refresh",
+    "health.healthz",
+    "health.readyz",
+    "portal.assets.static",
+    "portal.auth.enter",
+    "portal.auth.sign_in",
+    "webhooks.razorpay",  # the signature over the body is what admits
+    "webhooks.stripe",
+}
+HALF_SIGNED_IN = {"portal.auth.second_step", "portal.auth.sign_out", "portal.auth.verify"}
+ANY_ADMIN = {
+    "auth.logout",
+    "auth.me",
+    "auth.second_step",
+    "portal.account.recovery_codes",
+    "portal.account.renew_recovery_codes",
+    "portal.account.show",
+    "portal.account.sign_out_everywhere",
+    "portal.account.turn_on",
+    "portal.account.two_step",
+    "portal.help.keys",
+    "portal.home",
+}
+ADMIN_WITH = {
+    "audit.index": Permission.AUDIT_LIST,
+    "payments.refund_payment": Permission.PAYMENTS_REFUND,
+    "portal.refunds.approve": Permission.REFUNDS_APPROVE,
+    "portal.refunds.approve_form": Permission.REFUNDS_APPROVE,
+    "portal.refunds.index": Permission.REFUNDS_LIST,
+    "portal.refunds.reject": Permission.REFUNDS_APPROVE,
+    "portal.refunds.reject_form": Permission.REFUNDS_APPROVE,
+    "portal.refunds.retry": Permission.REFUNDS_APPROVE,
+    "portal.refunds.selection": Permission.REFUNDS_LIST,
+    "portal.refunds.show": Permission.REFUNDS_LIST,
+    "refunds.approve": Permission.REFUNDS_APPROVE,
+    "refunds.index": Permission.REFUNDS_LIST,
+    "refunds.reject": Permission.REFUNDS_APPROVE,
+    "refunds.retry": Permission.REFUNDS_APPROVE,
+    "refunds.show": Permission.REFUNDS_LIST,
+}
+
+Call = Callable[[Rule], TestResponse]
+
+
+@pytest.fixture
+def stranger(app: Flask) -> Call:
+    return lambda rule: call(app, app.test_client(), rule, {})
+
+
+@pytest.fixture
+def powerless(app: Flask, engine: Engine) -> Call:
+    """Calls a route as an admin whose role has no permission at all, with the token or the cookie that its door reads."""
+    client = app.test_client()
+    with app.app_context(), Session(engine, expire_on_commit=False) as session:
+        admin = make_admin(session, role=make_role(session))
+        row = AdminSession(admin_id=admin.id, door=Door.API, expires_at=now() + timedelta(hours=1), mfa_at=now())
+        session.add(row)
+        _, secret = sessions.open_session(session, admin.id, Door.PORTAL, sessions.visitor())
+        session.commit()
+        bearer = {"Authorization": f"Bearer {identity().tokens.sign(row)}"}
+    with client.session_transaction() as cookie:
+        cookie["_user_id"], cookie["csrf_token"] = secret, "0" * 40
+    csrf = {"X-CSRFToken": URLSafeTimedSerializer(app.secret_key, salt="wtf-csrf-token").dumps("0" * 40)}
+    return lambda rule: call(app, client, rule, bearer if rule.rule.startswith("/api/") else csrf)
+
+
+def call(app: Flask, client: FlaskClient, rule: Rule, headers: dict[str, str]) -> TestResponse:
+    with app.test_request_context():
+        _, url = rule.build({name: uuid4() for name in rule.arguments})
+    return client.open(url, method=method_of(rule), headers=headers)
+
+
+def method_of(rule: Rule) -> str:
+    return "GET" if "GET" in rule.methods else min(rule.methods - {"HEAD", "OPTIONS"})
+
+
+def rules(app: Flask) -> list[Rule]:
+    return [rule for rule in app.url_map.iter_rules() if rule.endpoint in ADMIN_WITH]
+
+
+def test_every_route_is_listed_once(app: Flask):
+    routes = {rule.endpoint for rule in app.url_map.iter_rules()}
+
+    assert routes == ANYBODY | HALF_SIGNED_IN | ANY_ADMIN | set(ADMIN_WITH)
+    assert len(routes) == len(ANYBODY) + len(HALF_SIGNED_IN) + len(ANY_ADMIN) + len(ADMIN_WITH)
+
+
+def test_every_route_asks_for_what_is_listed(app: Flask, subtests):
+    listed = {**dict.fromkeys(ANY_ADMIN, ()), **{endpoint: (permission,) for endpoint, permission in ADMIN_WITH.items()}}
+    for endpoint, view in app.view_functions.items():
+        with subtests.test(endpoint=endpoint):
+            assert getattr(view, "needs", None) == listed.get(endpoint)
+
+
+def test_an_admin_without_permissions_is_refused_everywhere_and_each_refusal_is_audited(app: Flask, powerless: Call, engine, subtests):
+    for rule in rules(app):
+        with subtests.test(endpoint=rule.endpoint):
+            refused = powerless(rule)
+            assert refused.status_code == 403, refused.text[:300]
+            assert ADMIN_WITH[rule.endpoint].value in refused.text
+
+    with Session(engine) as session:
+        entries = session.scalars(select(AuditEntry).where(AuditEntry.action == "access.refused")).all()
+    assert sorted((entry.details["method"], entry.details["path"]) for entry in entries) == sorted(
+        (method_of(rule), rule.rule) for rule in rules(app)
+    )
+
+
+def test_a_stranger_gets_nowhere(app: Flask, stranger: Call, engine, subtests):
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint in set(ADMIN_WITH) | ANY_ADMIN:
+            with subtests.test(endpoint=rule.endpoint):
+                refused = stranger(rule)
+                if rule.rule.startswith("/api/"):
+                    assert refused.status_code == 401
+                else:
+                    assert refused.status_code in (302, 303, 401), refused.text[:300]
+                    assert "/login" in refused.headers.get("Location", refused.headers.get("HX-Redirect", ""))
+
+    with Session(engine) as session:
+        assert session.scalars(select(AuditEntry)).all() == []
+
+
+def test_a_token_opens_no_page_and_a_cookie_no_endpoint_of_the_api(app: Flask, engine: Engine):
+    client = app.test_client()
+    with app.app_context(), Session(engine, expire_on_commit=False) as session:
+        admin = make_admin(session, role="super_admin")
+        row = AdminSession(admin_id=admin.id, door=Door.API, expires_at=now() + timedelta(hours=1), mfa_at=now())
+        session.add(row)
+        _, secret = sessions.open_session(session, admin.id, Door.PORTAL, sessions.visitor())
+        session.commit()
+        token = identity().tokens.sign(row)
+
+    assert client.get("/refunds", headers={"Authorization": f"Bearer {token}"}).status_code == 302
+    with client.session_transaction() as cookie:
+        cookie["_user_id"] = secret
+    assert client.get("/api/v1/admin/me").status_code == 401
+    assert client.get("/refunds").status_code == 200
