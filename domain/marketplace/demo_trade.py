@@ -1,0 +1,177 @@
+"""Making up the demo's customers, vendors, bookings, payments and referrals.
+
+The same for every load but for ids, and for times, which count back from the moment of loading.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import TypeVar
+from uuid import uuid4
+
+from domain.marketplace.demo_markets import MARKETS, Market
+from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
+
+REWARD = {"INR": 50_000, "USD": 1_500, "JPY": 1_000, "KWD": 2_500}
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A booking and its payment, with what was approved for refund so far."""
+
+    payment: Payment
+    booking: Booking
+    service: str
+    market: Market
+    approved_cents: int = 0
+
+    @property
+    def left(self) -> int:
+        return self.payment.amount_cents - self.approved_cents
+
+    def less(self, amount_cents: int) -> Purchase:
+        return replace(self, approved_cents=self.approved_cents + amount_cents)
+
+
+@dataclass
+class Trade:
+    """What was made up, ready to be added."""
+
+    users: list[User] = field(default_factory=list)
+    vendors: list[Vendor] = field(default_factory=list)
+    bookings: list[Booking] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
+    referrals: list[Referral] = field(default_factory=list)
+
+
+class Traders:
+    """The people and shops of all markets, and what they buy from each other."""
+
+    def __init__(self, moment: datetime, random: Random, size: int):
+        self.moment, self.random = moment, random
+        self.trade = Trade()
+        self.shops = {market.currency: [(self.vendor(name), service) for name, service in market.vendors] for market in MARKETS}
+        self.people = {market.currency: [self.user(market) for _ in range(max(4, size * market.share * 3 // 400))] for market in MARKETS}
+
+    def everything_else(self, size: int) -> Trade:
+        """What was bought and never asked back for, and the referrals."""
+        for _ in range(size // 3):
+            self.purchase(self.market(), self.moment - self.hours(2, 24 * 180))
+            self.referral()
+        return self.trade
+
+    def vendor(self, name: str) -> Vendor:
+        number = len(self.trade.vendors) + 1
+        address = None if number % 9 == 0 else f"vendor{number}@example.com"
+        return kept(self.trade.vendors, Vendor(id=uuid4(), name=name, email=address, created_at=self.moment - self.hours(9000, 26000)))
+
+    def user(self, market: Market) -> User:
+        first, last = self.random.choice(market.first_names), self.random.choice(market.last_names)
+        native = "|" in first and "|" in last
+        written = [name.split("|")[0 if native else -1] for name in (first, last)]
+        plain = [re.sub("[^a-z]", "", unicodedata.normalize("NFKD", name.split("|")[-1].lower())) for name in (first, last)]
+        joined = self.moment - self.hours(24 * 190, 24 * 900)
+        return kept(
+            self.trade.users,
+            User(
+                id=uuid4(),
+                name=" ".join(reversed(written) if market.family_first and native else written),
+                email=f"{plain[0]}.{plain[1]}{len(self.trade.users) + 1}@example.com",
+                created_at=joined,
+                email_verified_at=joined + self.hours(0.02, 30) if self.random.random() < 0.93 else None,
+            ),
+        )
+
+    def market(self) -> Market:
+        return self.random.choices(MARKETS, [market.share for market in MARKETS])[0]
+
+    def purchase(self, market: Market, before: datetime, amount_cents: int | None = None, service: str | None = None) -> Purchase:
+        """A booking and its payment, some days before."""
+        shops = [shop for shop in self.shops[market.currency] if service in (None, shop[1])]
+        vendor, offered = self.random.choice(shops)
+        created = before - self.hours(20, 24 * 12)
+        number = len(self.trade.bookings) + 1
+        booking = kept(
+            self.trade.bookings,
+            Booking(
+                id=uuid4(),
+                booking_number=f"BK-{created.year}-{number:06d}",
+                user_id=self.random.choice(self.people[market.currency]).id,
+                vendor_id=vendor.id,
+                status=self.random.choices(("completed", "cancelled", "confirmed", "in_progress"), (70, 16, 10, 4))[0],
+                created_at=created,
+                scheduled_at=created + self.hours(6, 24 * 6),
+            ),
+        )
+        payment = kept(
+            self.trade.payments,
+            Payment(
+                id=uuid4(),
+                booking_id=booking.id,
+                amount_cents=amount_cents or self.price(market),
+                currency=market.currency,
+                status="captured",
+                paid_at=created + timedelta(minutes=self.random.randint(1, 25)),
+                provider=Provider.SANDBOX,
+                provider_payment_id=f"pay_{uuid4().hex[:20]}",
+                method=self.random.choice(market.methods),
+            ),
+        )
+        return Purchase(payment, booking, offered, market)
+
+    def price(self, market: Market) -> int:
+        """Many small amounts and a few large ones, as prices are."""
+        amount = math.exp(self.random.uniform(math.log(market.least), math.log(market.most)))
+        return max(market.step, round(amount / market.step) * market.step)
+
+    def part(self, whole: int, market: Market) -> int:
+        amount = round(whole * self.random.uniform(0.2, 0.9) / market.step) * market.step
+        return min(whole, max(market.step, amount))
+
+    def referral(self) -> None:
+        market = self.market()
+        referrer, friend = self.random.sample(self.people[market.currency], 2)
+        created = self.moment - self.hours(3, 24 * 150)
+        status = self.random.choices(list(ReferralStatus), (40, 45, 15))[0]
+        expires = created + timedelta(days=30)
+        if status == ReferralStatus.PENDING:
+            created, expires = self.moment - self.hours(3, 24 * 25), self.moment + self.hours(24, 24 * 28)
+        if status == ReferralStatus.EXPIRED:
+            created, expires = created - timedelta(days=40), created - timedelta(days=10)
+        done = status == ReferralStatus.COMPLETED
+        payouts = (PayoutStatus.PAID, PayoutStatus.SCHEDULED, PayoutStatus.FAILED, PayoutStatus.REVERSED)
+        steps = 4 if done else self.random.randint(1, 3)
+        self.trade.referrals.append(
+            Referral(
+                id=uuid4(),
+                referrer_id=referrer.id,
+                referred_user_id=friend.id,
+                referral_code=f"{referrer.email.split('.')[0].upper()[:12]}{self.random.randint(10, 99)}",
+                status=status,
+                payout_status=self.random.choices(payouts, (78, 14, 5, 3))[0] if done else PayoutStatus.NOT_DUE,
+                reward_amount_cents=REWARD[market.currency],
+                currency=market.currency,
+                created_at=created,
+                expires_at=expires,
+                credited_at=created + self.hours(20, 24 * 20) if done else None,
+                signup=steps >= 1,
+                email_verified=steps >= 2,
+                first_booking=steps >= 3,
+                minimum_spend=steps >= 4,
+            )
+        )
+
+    def hours(self, least: float, most: float) -> timedelta:
+        return timedelta(seconds=round(self.random.uniform(least, most) * 3600))
+
+
+def kept(rows: list[Row], row: Row) -> Row:
+    rows.append(row)
+    return row
