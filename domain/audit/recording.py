@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import event, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from domain.access import Actor
 from domain.audit.models import AuditEntry, AuditHead
@@ -52,7 +52,12 @@ def record(
         user_agent=actor.user_agent and storable(actor.user_agent),
         request_id=actor.request_id,
     )
-    session.info.setdefault(PENDING, []).append(entry)
+    transaction = session.get_transaction() or session.begin()
+    of_whom, entries = session.info.get(PENDING, (None, []))
+    if of_whom is not transaction:  # what an earlier one that did not commit left behind is not ours
+        entries = []
+        session.info[PENDING] = (transaction, entries)
+    entries.append((session.get_nested_transaction(), entry))
 
 
 def plain(value: Any) -> Any:
@@ -104,12 +109,12 @@ def seal(session: Session) -> None:
     """Give the transaction's entries their places at the end of the chain."""
     if session.in_nested_transaction():
         return  # a savepoint is not a commit
-    entries: list[AuditEntry] = session.info.pop(PENDING, [])
-    if not entries:
+    of_whom, entries = session.info.pop(PENDING, (None, []))
+    if of_whom is not session.get_transaction():
         return
     session.flush()
     head = session.scalars(select(AuditHead).with_for_update().execution_options(populate_existing=True)).one()
-    for entry in entries:
+    for _, entry in entries:
         entry.sequence, entry.previous_hash = head.sequence + 1, head.hash
         entry.created_at = now()
         entry.hash = digest(entry)
@@ -118,6 +123,13 @@ def seal(session: Session) -> None:
 
 
 @event.listens_for(Session, "after_soft_rollback")
-def forget(session: Session, _previous: object) -> None:
-    if not session.in_nested_transaction():
-        session.info.pop(PENDING, None)
+def forget(session: Session, undone: SessionTransaction) -> None:
+    """Drop what was recorded inside a savepoint that is rolled back."""
+    of_whom, entries = session.info.get(PENDING, (None, []))
+    session.info[PENDING] = (of_whom, [(savepoint, entry) for savepoint, entry in entries if not inside(savepoint, undone)])
+
+
+def inside(savepoint: SessionTransaction | None, undone: SessionTransaction) -> bool:
+    while savepoint is not None and savepoint is not undone:
+        savepoint = savepoint.parent
+    return savepoint is undone
