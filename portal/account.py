@@ -64,7 +64,7 @@ def two_step_page(refusal: Refusal | None = None) -> str:
     enrolment = mfa.pending_enrolment(db.session(), g.actor, auth.identity().sealer)
     if enrolment is None:
         with writing() as session:
-            enrolment = mfa.begin_enrolment(session(), g.actor, auth.identity().sealer)
+            enrolment = mfa.begin_enrolment(session, g.actor, auth.identity().sealer)
     return render_template("account/two_step.html", refusal=refusal, qr=Markup(enrolment.qr_svg), secret=enrolment.grouped_secret)
 
 

@@ -70,8 +70,11 @@ def answer(problem: Problem) -> Response:
     refusal = explain(problem)
     form: Form | None = g.pop("refusal_form", None)
     if form is not None and problem.status < 500 and problem.status not in (404, 413):
-        return make_response(form(refusal), problem.status)
-    return page(refusal)
+        response = make_response(form(refusal), problem.status)
+    else:
+        response = page(refusal)
+    response.headers.extend({name: value for name, value in problem.headers.items() if name != "WWW-Authenticate"})
+    return response
 
 
 def signed_out(problem: Problem) -> Response:

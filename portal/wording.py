@@ -42,6 +42,10 @@ REASONS = (
     "incomplete_service",
     "booking_cancelled",
     "duplicate_charge",
+    "billing_error",
+    "vendor_unavailable",
+    "admin_request",
+    "other",
 )
 ALTERNATIVES = {
     Alternative.NONE: "Nothing",
