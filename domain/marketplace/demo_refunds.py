@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import cycle
 from random import Random
 from uuid import uuid4
 
 from domain.identity.models import Admin
 from domain.jobs.models import Job
 from domain.marketplace import demo_texts as texts
-from domain.marketplace.demo_markets import INDIA, Market
+from domain.marketplace.demo_markets import AMERICA, INDIA, JAPAN, KUWAIT, Market
 from domain.marketplace.demo_trade import Purchase, Traders, kept
 from domain.marketplace.models import Payment
 from domain.refunds.commands.decision import NEVER_GIVEN_UP, REFUND_PROCESSING
@@ -33,8 +34,11 @@ from domain.refunds.policy import RefundPolicy
 SPECIAL = range(99_001, 99_007)
 """Amounts that the sandbox gateway treats in a way of its own (docs/gateways.md): one pending request each. Prices come in steps
 that no other amount can meet them."""
+ROUND = ((INDIA, False), (JAPAN, False), (INDIA, True), (AMERICA, False), (KUWAIT, False), (INDIA, False), (AMERICA, True))
+LARGE = ("moving", "photography")
 LOCAL_SHARE = {"INR": 0.12, "USD": 0.0, "JPY": 0.65, "KWD": 0.4}
 EVIDENCE = (("photo", "jpg"), ("photo", "jpg"), ("receipt", "pdf"), ("chat", "png"), ("video", "mp4"))
+CALLED_OFF = ("booking_cancelled", "vendor_unavailable")
 FIRST_NUMBER = 1200
 AGAIN_WITHIN = 200
 """How many of the payments with a refund may get another one."""
@@ -73,7 +77,7 @@ class Requesters:
         self.rows = Requests()
         self.refunded: list[Purchase] = []
         self.waiting = 0
-        self.specials, self.hostile = list(SPECIAL), list(texts.HOSTILE)
+        self.specials, self.hostile, self.round = list(SPECIAL), list(texts.HOSTILE), cycle(ROUND)
 
     def everything(self, count: int) -> Requests:
         for fate, requested_at in self.plan(count):
@@ -96,10 +100,19 @@ class Requesters:
         self.waiting += fate is Fate.PENDING
         special = self.specials.pop(0) if fate is Fate.PENDING and self.waiting >= 6 and self.waiting % 2 == 0 and self.specials else None
         hostile = self.hostile.pop(0) if fate is Fate.PENDING and self.waiting % 4 == 1 and self.hostile else None
-        purchase, requested = self.subject(requested_at, special, hostile)
+        if special is not None:
+            purchase, requested = self.traders.purchase(INDIA, requested_at, special // 100 * 200), special
+        elif hostile is not None:
+            purchase, requested = self.first_request(requested_at, INDIA, service=hostile[0])
+        elif fate is Fate.PENDING:
+            purchase, requested = self.next_in_round(requested_at)
+        else:
+            purchase, requested = self.any_request(requested_at)
         number = self.number(requested_at)
         asked_by = Requester.USER if special or hostile else self.requester(fate)
         reason, description = hostile[1:] if hostile else self.words(asked_by, purchase)
+        if reason in CALLED_OFF:
+            purchase.booking.status = "cancelled"
         refund = Refund(
             id=uuid4(),
             refund_number=number,
@@ -127,16 +140,25 @@ class Requesters:
         else:
             self.approve(refund, purchase, fate)
 
-    def subject(self, requested_at: datetime, special: int | None, hostile: tuple[str, str, str] | None) -> tuple[Purchase, int]:
-        """What the refund is of, and how much is asked for; now and then a payment that had a refund before."""
-        if special is not None:
-            return self.traders.purchase(INDIA, requested_at, amount_cents=special // 100 * 200), special
-        market = INDIA if hostile else self.traders.market()
+    def next_in_round(self, requested_at: datetime) -> tuple[Purchase, int]:
+        """Pending requests come in every currency, and some are too much for one admin to approve."""
+        market, large = next(self.round)
+        if not large:
+            return self.any_request(requested_at, market)
+        amount = round(market.most * self.random.uniform(0.7, 1.0) / market.step) * market.step
+        return self.traders.purchase(market, requested_at, amount, self.random.choice(LARGE)), amount
+
+    def any_request(self, requested_at: datetime, market: Market | None = None) -> tuple[Purchase, int]:
+        """Of a payment that nothing was asked back of yet or, now and then, of one that had a refund."""
+        market = market or self.traders.market()
         again = [purchase for purchase in self.refunded if purchase.market is market and purchase.left >= market.step]
-        if again and hostile is None and self.random.random() < 0.12:
+        if again and self.random.random() < 0.12:
             purchase = self.random.choice(again)
             return purchase, self.traders.part(purchase.left, market)
-        purchase = self.traders.purchase(market, requested_at, service=hostile[0] if hostile else None)
+        return self.first_request(requested_at, market)
+
+    def first_request(self, requested_at: datetime, market: Market, service: str | None = None) -> tuple[Purchase, int]:
+        purchase = self.traders.purchase(market, requested_at, service=service)
         whole = purchase.payment.amount_cents
         return purchase, whole if self.random.random() < 0.55 else self.traders.part(whole, market)
 

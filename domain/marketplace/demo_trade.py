@@ -19,6 +19,21 @@ from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, 
 
 REWARD = {"INR": 50_000, "USD": 1_500, "JPY": 1_000, "KWD": 2_500}
 
+PRICED = {
+    "cleaning": (0.0, 0.6),
+    "plumbing": (0.0, 0.55),
+    "electrical": (0.0, 0.6),
+    "air_conditioning": (0.1, 0.65),
+    "salon": (0.0, 0.55),
+    "moving": (0.4, 1.0),
+    "photography": (0.45, 1.0),
+    "tutoring": (0.2, 0.75),
+    "pest_control": (0.05, 0.5),
+    "appliance_repair": (0.1, 0.65),
+    "massage": (0.0, 0.5),
+    "gardening": (0.1, 0.75),
+}
+
 Row = TypeVar("Row")
 
 
@@ -105,9 +120,9 @@ class Traders:
                 booking_number=f"BK-{created.year}-{number:06d}",
                 user_id=self.random.choice(self.people[market.currency]).id,
                 vendor_id=vendor.id,
-                status=self.random.choices(("completed", "cancelled", "confirmed", "in_progress"), (70, 16, 10, 4))[0],
+                status=self.random.choices(("completed", "cancelled", "in_progress"), (82, 13, 5))[0],
                 created_at=created,
-                scheduled_at=created + self.hours(6, 24 * 6),
+                scheduled_at=created + (before - created) * self.random.uniform(0.4, 0.95),
             ),
         )
         payment = kept(
@@ -115,7 +130,7 @@ class Traders:
             Payment(
                 id=uuid4(),
                 booking_id=booking.id,
-                amount_cents=amount_cents or self.price(market),
+                amount_cents=amount_cents or self.price(market, offered),
                 currency=market.currency,
                 status="captured",
                 paid_at=created + timedelta(minutes=self.random.randint(1, 25)),
@@ -126,9 +141,10 @@ class Traders:
         )
         return Purchase(payment, booking, offered, market)
 
-    def price(self, market: Market) -> int:
-        """Many small amounts and a few large ones, as prices are."""
-        amount = math.exp(self.random.uniform(math.log(market.least), math.log(market.most)))
+    def price(self, market: Market, service: str) -> int:
+        """Many small amounts and a few large ones, as prices are: up and down the part of the market's range that the service has."""
+        low, high = PRICED[service]
+        amount = market.least * math.pow(market.most / market.least, self.random.uniform(low, high))
         return max(market.step, round(amount / market.step) * market.step)
 
     def part(self, whole: int, market: Market) -> int:
