@@ -83,7 +83,9 @@ class RemoteGateway(ABC):
 
     def judge(self, answer: Answer, order: Order) -> Verdict | Refused:
         if answer.status >= 500 or answer.body is None:
-            return Unknown(f"{self.title} answered {answer.status} without saying what became of the refund")
+            # Stripe keeps an error of its own under the key and says so when it gives it again.
+            kept = answer.headers.get("Idempotent-Replayed") == "true" and answer.status >= 500
+            return Unknown(f"{self.title} answered {answer.status} without saying what became of the refund", key_spent=kept)
         if not 200 <= answer.status < 300:
             return self.refusal(answer.status, answer.body)
         return self.checked(answer.body, order)

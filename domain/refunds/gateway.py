@@ -80,9 +80,13 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Something may have been sent and no certain answer came: look it up, never guess."""
+    """Something may have been sent and no certain answer came: look it up, never guess.
+
+    `key_spent`: the gateway keeps this error under the order's key and will answer nothing else to it.
+    """
 
     message: str
+    key_spent: bool = False
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ GRANT_SECONDS = 20.0
 """A call that has not left this long after it was granted never does: its process was stopped meanwhile, and the world went on."""
 
 
+KEY_SPENT = "KEY_SPENT"
+LOOK_UPS_KNOW_AFTER = timedelta(seconds=30)
+
+
 class Call(Enum):
     CREATE = "create"
     FIND = "find"
@@ -204,6 +208,8 @@ def write(session: Session, step: Step, finding: Finding, refund_id: UUID) -> Ou
     if isinstance(finding, Rejected):
         decline(session, refund, attempt, finding)
         return settled(refund)
+    if isinstance(finding, Absent) and attempt.error_code == KEY_SPENT:
+        return give_up_key(refund, attempt)
     if isinstance(finding, Absent):
         not_taken(refund, attempt, "The gateway does not know this refund: it is sent again.")
         attempt.last_sent_at = None
@@ -217,7 +223,24 @@ def write(session: Session, step: Step, finding: Finding, refund_id: UUID) -> Ou
         not_taken(refund, attempt, finding.message)
     else:
         uncertain(refund, attempt, finding.message)
+    if isinstance(finding, Unknown) and finding.key_spent:
+        attempt.error_code = KEY_SPENT
     return Again(after, finding.message)
+
+
+def give_up_key(refund: Refund, attempt: RefundAttempt) -> Outcome | None:
+    """The gateway failed this order, keeps answering so, and made no refund: proven, once look-ups have had time to know of one.
+
+    The next attempt goes out under the next key, after one more look at this one.
+    """
+    assert attempt.last_sent_at is not None
+    wait = (attempt.last_sent_at + LOOK_UPS_KNOW_AFTER - now()).total_seconds()
+    if wait > 0:
+        uncertain(refund, attempt, "The gateway failed while it worked on this refund. It is being looked up.")
+        return Again(wait, "Giving the gateway's look-up time to know of the refund")
+    attempt.state, attempt.finished_at = AttemptState.FAILED, now()
+    refund.processing_state, refund.processing_message = ProcessingState.QUEUED, "The gateway failed on this order and made no refund."
+    return None
 
 
 def settle_held(
