@@ -5,8 +5,8 @@ and may reach nothing but the second step and the way out. Role, permissions and
 database at every request, in a transaction of their own that is over before the request's begins.
 """
 
+import re
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 from flask import session as cookie
@@ -127,7 +127,9 @@ class PortalUser(UserMixin):
         return self.secret
 
     @classmethod
-    def load(cls, secret: str) -> "PortalUser | None":
+    def load(cls, secret: object) -> "PortalUser | None":
+        if not isinstance(secret, str):
+            return None
         with read_only(), Session(db.engine, expire_on_commit=False) as own:
             signed_in = sessions.find_by_secret(own, secret)
         return cls(secret, signed_in) if signed_in else None
@@ -216,12 +218,7 @@ def same_origin_path(raw: str | None) -> str | None:
     """`next=` as far as it may be followed: a path of the portal's own, in plain characters; None for all else."""
     if not raw or len(raw) > 2000 or not raw.startswith("/") or not raw.isascii() or not raw.isprintable():
         return None
-    if "\\" in raw or " " in raw:
-        return None
-    try:
-        parts = urlsplit(raw)
-    except ValueError:
-        return None
-    if parts.scheme or parts.netloc or "//" in parts.path or parts.path.startswith(("/api/", "/static/")):
+    path = re.split("[?#]", raw)[0]
+    if "//" in path or "\\" in raw or " " in raw or path.startswith(("/api/", "/static/")):
         return None
     return raw
