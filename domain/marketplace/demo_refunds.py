@@ -36,7 +36,7 @@ SPECIAL = range(99_001, 99_007)
 that no other amount can meet them."""
 ROUND = ((INDIA, False), (JAPAN, False), (INDIA, True), (AMERICA, False), (KUWAIT, False), (INDIA, False), (AMERICA, True))
 LARGE = ("moving", "photography")
-LOCAL_SHARE = {"INR": 0.12, "USD": 0.0, "JPY": 0.65, "KWD": 0.4}
+LOCAL_SHARE = {"INR": 0.25, "USD": 0.0, "JPY": 0.65, "KWD": 0.4}
 EVIDENCE = (("photo", "jpg"), ("photo", "jpg"), ("receipt", "pdf"), ("chat", "png"), ("video", "mp4"))
 CALLED_OFF = ("booking_cancelled", "vendor_unavailable")
 FIRST_NUMBER = 1200
