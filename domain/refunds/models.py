@@ -71,6 +71,7 @@ class Refund(Identified):
         Index("ix_refund_requests_requested_at_id", "requested_at", "id"),
         Index("ix_refund_requests_user_id_requested_at", "user_id", "requested_at", "id"),
         Index("ix_refund_requests_vendor_id_requested_at", "vendor_id", "requested_at", "id"),
+        Index("ix_refund_requests_counts", "status", "currency", "processing_state", "requested_amount_cents"),
         Index("ix_refund_requests_processing_state", "processing_state", "status"),
     )
 

@@ -107,6 +107,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_refund_requests_booking_id"), "refund_requests", ["booking_id"], unique=False)
     op.create_index(op.f("ix_refund_requests_payment_id"), "refund_requests", ["payment_id"], unique=False)
+    op.create_index(
+        "ix_refund_requests_counts",
+        "refund_requests",
+        ["status", "currency", "processing_state", "requested_amount_cents"],
+        unique=False,
+    )
     op.create_index("ix_refund_requests_processing_state", "refund_requests", ["processing_state", "status"], unique=False)
     op.create_index("ix_refund_requests_queue", "refund_requests", ["status", "requested_at", "id"], unique=False)
     op.create_index("ix_refund_requests_requested_at_id", "refund_requests", ["requested_at", "id"], unique=False)
@@ -153,7 +159,9 @@ def upgrade() -> None:
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("next_check_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.CheckConstraint("state IN ('queued', 'asking', 'unknown', 'accepted', 'done', 'failed')", name=op.f("ck_refund_attempts_state_known")),
+        sa.CheckConstraint(
+            "state IN ('queued', 'asking', 'unknown', 'accepted', 'done', 'failed')", name=op.f("ck_refund_attempts_state_known")
+        ),
         sa.CheckConstraint("amount_cents > 0", name=op.f("ck_refund_attempts_amount_positive")),
         sa.ForeignKeyConstraint(["refund_id"], ["refund_requests.id"], name=op.f("fk_refund_attempts_refund_id_refund_requests")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_refund_attempts")),
