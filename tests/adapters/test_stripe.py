@@ -9,7 +9,7 @@ import pytest
 
 from adapters.gateways import make_gateways
 from domain.refunds.gateway import Absent, Pending, Processed, Rejected, RetryLater, Unknown
-from tests.adapters.conftest import TIMEOUT
+from tests.adapters.conftest import ENDLESS, deadline_for
 from tests.adapters.orders import make_order
 from tests.standins import GatewayStandIn
 from tests.waiting import wait_until
@@ -70,7 +70,7 @@ class TestWhatIsSent:
     def test_many_threads_may_call_at_once(self, stripe, standin):
         orders = [an_order(stripe, amount=1000 + n) for n in range(30)]
         with ThreadPoolExecutor(10) as pool:
-            verdicts = list(pool.map(lambda order: stripe.create(order, deadline=10), orders))
+            verdicts = list(pool.map(lambda order: stripe.create(order, deadline=60), orders))
         assert [verdict.facts.amount_cents for verdict in verdicts] == [order.amount_cents for order in orders]
 
 
@@ -205,9 +205,9 @@ class TestVerdicts:
         ],
     )
     def test_no_certain_answer_is_unknown_and_nothing_is_found(self, stripe, standin, fault):
-        standin.fault(fault, seconds=2)
+        standin.fault(fault, seconds=ENDLESS)
         order = an_order(stripe)
-        assert isinstance(stripe.create(order), Unknown)
+        assert isinstance(stripe.create(order, deadline=deadline_for(fault)), Unknown)
         assert stripe.find(order) == Absent()
         assert [request.path for request in standin.requests()] == ["/v1/refunds"] * 2
 
@@ -230,18 +230,18 @@ class TestVerdicts:
         ],
     )
     def test_no_certain_answer_is_unknown_and_the_refund_is_found(self, stripe, standin, fault):
-        standin.fault(fault, seconds=2)
+        standin.fault(fault, seconds=ENDLESS)
         order = an_order(stripe)
         began = time.monotonic()
-        assert isinstance(stripe.create(order), Unknown)
-        assert time.monotonic() - began < TIMEOUT + 0.4
+        assert isinstance(stripe.create(order, deadline=deadline_for(fault)), Unknown)
+        assert time.monotonic() - began < ENDLESS / 2
         found = stripe.find(order)
         assert isinstance(found, Processed)
         assert stripe.create(order) == found
         assert len(standin.ledger()) == 1
 
     def test_a_refund_made_after_the_gateway_gave_up_is_found_later(self, stripe, standin):
-        standin.fault("late", seconds=0.3)
+        standin.fault("late", seconds=3)
         order = an_order(stripe)
         assert isinstance(stripe.create(order), Unknown)
         assert stripe.find(order) == Absent()
@@ -250,10 +250,10 @@ class TestVerdicts:
         assert stripe.create(order) == found
 
     def test_the_deadline_of_a_call_is_kept(self, stripe, standin):
-        standin.fault("commit_then_hang", seconds=5)
+        standin.fault("commit_then_hang", seconds=ENDLESS)
         began = time.monotonic()
-        assert isinstance(stripe.create(an_order(stripe), deadline=0.15), Unknown)
-        assert time.monotonic() - began < 0.4
+        assert isinstance(stripe.create(an_order(stripe), deadline=1), Unknown)
+        assert 1 <= time.monotonic() - began < 10
 
 
 class TestNothingSent:
@@ -284,7 +284,7 @@ class TestFinding:
         made = stripe.create(order)
         for _ in range(250):
             standin.make("stripe", INTENT, 100)
-        assert stripe.find(order, deadline=10) == made
+        assert stripe.find(order, deadline=60) == made
         queries = [request.query for request in standin.requests()[1:]]
         assert [query["limit"] for query in queries] == ["100", "100", "100"]
         assert [query["payment_intent"] for query in queries] == [INTENT] * 3
@@ -326,9 +326,9 @@ class TestFinding:
     def test_a_look_up_without_an_answer_is_unknown(self, stripe, standin, fault):
         order = an_order(stripe)
         made = stripe.create(order)
-        standin.fault(fault, fault, seconds=2)
-        assert isinstance(stripe.find(order), Unknown)
-        assert isinstance(stripe.get(made.facts.gateway_refund_id, order), Unknown)
+        standin.fault(fault, fault, seconds=ENDLESS)
+        assert isinstance(stripe.find(order, deadline=deadline_for(fault)), Unknown)
+        assert isinstance(stripe.get(made.facts.gateway_refund_id, order, deadline=deadline_for(fault)), Unknown)
         assert stripe.find(order) == made
 
     def test_a_look_up_may_have_to_wait(self, stripe, standin):
@@ -338,7 +338,7 @@ class TestFinding:
         assert stripe.find(order).alarm
 
     def test_a_look_up_that_is_behind_does_not_see_it_yet(self, stripe, standin):
-        standin.look_up_behind = 0.4
+        standin.look_up_behind = 2
         order = an_order(stripe)
         made = stripe.create(order)
         assert stripe.find(order) == Absent()
@@ -347,7 +347,7 @@ class TestFinding:
 
 class TestGetting:
     def test_what_became_of_it(self, stripe, standin):
-        standin.fault("failed_later", seconds=0.3)
+        standin.fault("failed_later", seconds=1)
         order = an_order(stripe)
         made = stripe.create(order)
         assert isinstance(made, Processed)
