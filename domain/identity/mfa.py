@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
 import secrets
 import unicodedata
 from collections.abc import Iterable
@@ -32,6 +33,8 @@ from domain.identity.models import Admin, AdminSession, RecoveryCode
 from domain.identity.sessions import hashed
 from domain.identity.sign_in import InvalidCredentials
 from domain.throttle import Limit, separately
+
+log = logging.getLogger(__name__)
 
 STEP_SECONDS = 30
 ISSUER = "Admin portal"
@@ -151,7 +154,10 @@ def claim_code(session: Session, actor: Actor, sealer: Sealer, code: str) -> dat
 
 def claim_totp(session: Session, admin: Admin, sealer: Sealer, code: str) -> bool:
     secret = admin.totp_secret and sealer.open(admin.totp_secret, admin.id)
-    step = matching_step(secret, code) if secret else None
+    if not secret:
+        log.error("The second factor of admin %s cannot be opened: was SECRET_KEY changed? `flask admin reset-mfa` helps.", admin.id)
+        return False
+    step = matching_step(secret, code)
     if step is None:
         return False
     claimed = session.execute(
