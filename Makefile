@@ -7,7 +7,7 @@ PYTEST = pytest -q -n $(JOBS) --dist worksteal $(TESTS)
 JOBS ?= 2
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help install run test test-fast test-slow e2e lint openapi sure tools
+.PHONY: help install run test test-fast test-slow e2e bench lint openapi sure tools
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,13 +27,16 @@ test: tools install ## Run the tests, on SQLite and on PostgreSQL, in the browse
 	$(PYTEST) -m "not slow"
 
 test-fast: install ## Run what needs no server: under a minute
-	$(PYTEST) -m "not slow and not browser and not postgresql and not redis"
+	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis"
 
 test-slow: tools install ## Run the long proofs: crashes, races, volume
 	$(PYTEST) -m slow
 
 e2e: tools install ## Run the browser tests
 	$(PYTEST) -m browser
+
+bench: install ## Measure CPU, queries and bytes per request against a floor
+	@python -m bench
 
 lint: install ## Check style, types and the direction of imports
 	ruff check .
