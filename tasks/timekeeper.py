@@ -8,7 +8,9 @@ from threading import Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from domain import idempotency
 from domain.db import read_only
+from domain.identity.tidying import forget_old
 from domain.jobs import leases
 from domain.refunds import reconcile
 from tasks.context import Context
@@ -18,12 +20,14 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 RECONCILE_SECONDS = 10.0
+TIDY_SECONDS = 3600.0
 
 
 def start(context: Context, bell: Bell) -> list[Thread]:
     rounds: list[tuple[str, float, Callable[[Context, Bell], None]]] = [
         ("sweep", SWEEP_SECONDS, sweep),
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
+        ("tidy", TIDY_SECONDS, tidy),
     ]
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
     for thread in threads:
@@ -55,3 +59,10 @@ def ask_for_reconciliation(context: Context, bell: Bell) -> None:
             return
     with context.sessions.begin() as session:
         reconcile.request(session)
+
+
+def tidy(context: Context, _bell: Bell) -> None:
+    """Forget what is over: sessions, tries to sign in, answers kept for retries."""
+    for forget in (forget_old, idempotency.purge):
+        with context.sessions.begin() as session:
+            forget(session)
