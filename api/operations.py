@@ -118,6 +118,9 @@ NOT_REFUNDABLE = Refusal(422, "AMOUNT_NOT_REFUNDABLE", "More than is left of thi
 WRONG_CODE = Refusal(401, "INVALID_CREDENTIALS", "This code is not right, or was used before.")
 TOO_MANY = Refusal(429, "RATE_LIMITED", "Too many tries. Try again in 5 minutes.", {"retry_after": 300})
 BAD_SIGNATURE = Refusal(400, "INVALID_SIGNATURE", "The webhook's signature was made with none of our secrets")
+UNREADABLE = Refusal(422, "VALIDATION_ERROR", "The webhook is signed but cannot be read: it is not a JSON object")
+TOO_LARGE = Refusal(413, "PAYLOAD_TOO_LARGE", "The body is larger than 1 MiB: send less at a time.")
+WEBHOOK = (BAD_SIGNATURE, UNREADABLE, TOO_LARGE)
 
 OPERATIONS = {
     "audit.index": Operation(
@@ -159,7 +162,7 @@ OPERATIONS = {
     "auth.second_step": Operation(
         request={"code": "123456"},
         answers={200: success({**TOKENS, "mfa": {"enrolled": True, "verified": True}})},
-        refusals=(WRONG_CODE, TOO_MANY),
+        refusals=(WRONG_CODE, Refusal(403, "MFA_REQUIRED", "No second factor is set up for your account."), TOO_MANY),
     ),
     "auth.refresh": Operation(
         request={"refresh_token": TOKENS["refresh_token"]},
@@ -282,8 +285,6 @@ OPERATIONS = {
         answers={200: success(APPROVED), 202: success(WAITING)},
         refusals=(NOT_REFUNDABLE,),
     ),
-    "webhooks.stripe": Operation(
-        answers={200: success({"event_id": "evt_1MqqbKLt4dXK03v5qaIbiNCC", "taken": True})}, refusals=(BAD_SIGNATURE,)
-    ),
-    "webhooks.razorpay": Operation(answers={200: success({"event_id": "MDvXlUZdLzxVgb", "taken": True})}, refusals=(BAD_SIGNATURE,)),
+    "webhooks.stripe": Operation(answers={200: success({"event_id": "evt_1MqqbKLt4dXK03v5qaIbiNCC", "taken": True})}, refusals=WEBHOOK),
+    "webhooks.razorpay": Operation(answers={200: success({"event_id": "MDvXlUZdLzxVgb", "taken": True})}, refusals=WEBHOOK),
 }

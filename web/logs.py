@@ -29,7 +29,7 @@ def register(app: Flask) -> None:
 
 def configure(settings: Config) -> None:
     """Have everything that this process logs go to stderr, one line each."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Stderr()
     handler.setFormatter(JsonLines() if settings.log_format == "json" else PlainLines())
     handler.set_name("portal")
     root = logging.getLogger()
@@ -57,6 +57,17 @@ def log_request(response: Response) -> Response:
     }
     log.info("request", extra=facts)
     return response
+
+
+class Stderr(logging.Handler):
+    """Writes to what stderr is at that moment, each line in one piece."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except Exception:  # noqa: BLE001  a line that cannot be written must not end the request it is about
+            self.handleError(record)
 
 
 class JsonLines(logging.Formatter):

@@ -1,0 +1,25 @@
+"""Wrong settings: one line per mistake, and nothing starts."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = Path(sys.executable).parent
+WRONG = {"SECRET_KEY": "short", "REDIS_URL": "http://nowhere", "TRUSTED_PROXIES": "many"}
+
+
+@pytest.mark.parametrize(
+    "command", [["flask", "db", "upgrade"], ["gunicorn", "--no-control-socket", "--bind", "127.0.0.1:0", "wsgi:create_app()"]]
+)
+def test_every_mistake_is_named_at_once(command: list[str], tmp_path: Path):
+    environment = {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "DATA_DIR": str(tmp_path / "data"), **WRONG}
+    done = subprocess.run(command, env=environment, cwd=ROOT, timeout=60, capture_output=True, text=True, check=False)
+
+    said = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    assert done.returncode == 1
+    assert sorted(line.partition(":")[0] for line in said) == sorted(WRONG)
+    assert not (tmp_path / "data").exists()
