@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from domain.audit.models import AuditEntry
 from domain.db import now
 from domain.identity.models import Admin, AdminSession, RefreshToken
+from tests.api.probe import PATH as PROBE
 from tests.factories import make_admin
 from web.auth import identity
 
@@ -265,6 +266,27 @@ class TestTheCodeInAHeader:
 
         assert me(client, tokens, **{"X-MFA-Code": same}).json["data"]["mfa"]["fresh"] is True
         assert me(client, tokens, **{"X-MFA-Code": same}).json["data"]["mfa"]["fresh"] is False
+
+    def test_a_retry_with_the_code_of_the_first_call_gets_its_answer(self, client, engine, enrolled, login, probe):
+        sent = {**bearer(login()), "X-MFA-Code": code(), "Idempotency-Key": "once"}
+        first, again = (client.post(f"{PROBE}/guarded", json={}, headers=sent) for _ in range(2))
+
+        assert (first.status_code, again.status_code, again.data) == (200, 200, first.data)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert audited(engine).count("probe.acted") == 1
+
+    def test_what_needs_it_says_why_the_code_did_not_count(self, client, enrolled, login, probe):
+        sent = {**bearer(login()), "X-MFA-Code": "000000", "Idempotency-Key": "once"}
+        answer = client.post(f"{PROBE}/guarded", json={}, headers=sent)
+
+        refused(answer, 403, "MFA_REQUIRED")
+        assert "wrong or was used before" in answer.json["error"]["message"]
+
+    def test_without_one_it_says_what_to_send(self, client, enrolled, login, probe):
+        answer = client.post(f"{PROBE}/guarded", json={}, headers={**bearer(login()), "Idempotency-Key": "once"})
+
+        refused(answer, 403, "MFA_REQUIRED")
+        assert "X-MFA-Code" in answer.json["error"]["message"]
 
 
 class TestRefresh:
