@@ -57,9 +57,7 @@ def note_external(session: Session, gateway: str, verdict: Processed | Pending |
     """A refund that somebody made at the gateway itself: it lowers what is left of the payment."""
     facts = verdict.facts
     assert facts is not None
-    payment_id = session.scalar(
-        select(Payment.id).where(Payment.provider == gateway, Payment.provider_payment_id.in_(facts.payment_ids))
-    )
+    payment_id = session.scalar(select(Payment.id).where(Payment.provider == gateway, Payment.provider_payment_id.in_(facts.payment_ids)))
     if payment_id is None:
         log.warning("%s told of refund %s of a payment that is not ours", gateway, facts.gateway_refund_id)
         return
