@@ -1,5 +1,7 @@
 """One refund: its standing, evidence and history in words."""
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -7,7 +9,7 @@ from uuid import UUID
 from flask import g, url_for
 
 from domain.audit.models import AuditEntry
-from domain.refunds.models import Refund, RefundApproval, Requester
+from domain.refunds.models import AttemptState, Refund, RefundApproval, Requester
 from domain.refunds.policy import APPROVAL_LASTS
 from domain.refunds.queries import RefundDetail
 from portal.formats import money
@@ -93,9 +95,35 @@ def evidence(piece: Any) -> dict[str, str | None] | None:
 def timeline(detail: RefundDetail) -> list[dict[str, Any]]:
     """Newest first, down to the request itself."""
     refund = detail.refund
-    events = [event(entry, refund) for entry in reversed(detail.timeline) if entry.action in EVENTS and entry.action != "refund.requested"]
-    word, icon, tone = EVENTS["refund.requested"]
-    return [*events, {"word": word, "icon": icon, "tone": tone, "by": requester(detail), "note": None, "at": refund.requested_at}]
+    told = {entry.action for entry in detail.timeline}
+    events = [event(entry, refund) for entry in detail.timeline if entry.action in EVENTS and entry.action != "refund.requested"]
+    events += [happening for action, happening in facts(detail) if action not in told]
+    asked = happened("refund.requested", refund.requested_at, requester(detail))
+    return [*sorted(events, key=lambda one: one["at"], reverse=True), asked]
+
+
+def facts(detail: RefundDetail) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the rows themselves tell: of refunds that came in with a past the audit log did not see it is all there is."""
+    refund, names = detail.refund, {id: admin.name for id, admin in detail.admins.items()}
+    for approval in detail.approvals:
+        if approval.admin_id != refund.approved_by:
+            yield "refund.approved_first", happened("refund.approved_first", approval.created_at, approval.admin.name, approval.reason)
+    if refund.approved_at:
+        by = names.get(refund.approved_by) if refund.approved_by else None
+        yield "refund.approved", happened("refund.approved", refund.approved_at, by, refund.decision_reason)
+    if refund.rejected_at:
+        by = names.get(refund.rejected_by) if refund.rejected_by else None
+        yield "refund.rejected", happened("refund.rejected", refund.rejected_at, by, refund.decision_reason)
+    for attempt in detail.attempts:
+        if attempt.state == AttemptState.FAILED and attempt.finished_at:
+            yield "refund.failed", happened("refund.failed", attempt.finished_at, None, attempt.message)
+    if refund.processed_at:
+        yield "refund.processed", happened("refund.processed", refund.processed_at, None)
+
+
+def happened(action: str, at: datetime, by: str | None, note: str | None = None) -> dict[str, Any]:
+    word, icon, tone = EVENTS[action]
+    return {"word": word, "icon": icon, "tone": tone, "by": by, "note": note, "at": at}
 
 
 def event(entry: AuditEntry, refund: Refund) -> dict[str, Any]:

@@ -104,3 +104,11 @@ def test_unknown_addresses_have_a_page_of_their_own(nisha, path):
 
 def test_a_method_that_is_not_taken_is_no_crash(nisha):
     assert nisha.client.delete("/refunds").status_code in (403, 405)
+
+
+def test_a_past_that_the_audit_log_did_not_see_is_told_by_the_rows(nisha, made):
+    refund = made(make_refund, status="processed", decision_reason="Settled before the move.")
+    activity = nisha.open(f"/refunds/{refund.id}").text.partition("Activity")[2]
+    assert activity.index("Money moved") < activity.index("Approved") < activity.index("Refund requested")
+    assert "Settled before the move." in activity
+    assert "First approval given" not in activity
