@@ -109,12 +109,12 @@ def evidence(cell: str) -> list[dict[str, str]]:
     except (ValueError, RecursionError):
         items = None
     if not isinstance(items, list) or len(items) > MOST_EVIDENCE:
-        raise BadCell(f'it is no JSON list of at most {MOST_EVIDENCE} links; write [{{"type": "photo", "url": "https://…"}}], or []')
+        raise BadCell(f'it is no JSON list of at most {MOST_EVIDENCE} links; write [{{"type": "image", "url": "https://…"}}], or []')
     for number, item in enumerate(items, 1):
         if not isinstance(item, dict) or set(item) != {"type", "url"} or not all(isinstance(value, str) for value in item.values()):
-            raise BadCell(f'item {number} is no link; write {{"type": "photo", "url": "https://…"}} and no other keys')
+            raise BadCell(f'item {number} is no link; write {{"type": "image", "url": "https://…"}} and no other keys')
         if not 1 <= len(item["type"]) <= 50 or not printable(item["type"]):
-            raise BadCell(f"the type of item {number} does not fit; write a word of at most 50 characters, such as photo")
+            raise BadCell(f"the type of item {number} does not fit; write a word of at most 50 characters, such as image")
         if not safe_link(item["url"]):
             raise BadCell(
                 f"the link of item {number}, {shortened(item['url'])}, does not fit; write one that begins with https:// and has at most "

@@ -37,7 +37,7 @@ that no other amount can meet them."""
 ROUND = ((INDIA, False), (JAPAN, False), (INDIA, True), (AMERICA, False), (KUWAIT, False), (INDIA, False), (AMERICA, True))
 LARGE = ("moving", "photography")
 LOCAL_SHARE = {"INR": 0.25, "USD": 0.0, "JPY": 0.65, "KWD": 0.4}
-EVIDENCE = (("photo", "jpg"), ("photo", "jpg"), ("receipt", "pdf"), ("chat", "png"), ("video", "mp4"))
+EVIDENCE = (("image", "photo-{}.jpg"), ("image", "chat-{}.png"), ("document", "receipt-{}.pdf"), ("video", "visit-{}.mp4"))
 CALLED_OFF = ("booking_cancelled", "vendor_unavailable")
 FIRST_NUMBER = 1200
 AGAIN_WITHIN = 200
@@ -194,9 +194,9 @@ class Requesters:
         )
 
     def evidence(self, number: str) -> list[dict[str, str]]:
-        kinds = self.random.choices(EVIDENCE, k=self.random.choices((0, 1, 2, 3), (40, 34, 18, 8))[0])
+        pieces = self.random.choices(EVIDENCE, (5, 2, 2, 1), k=self.random.choices((0, 1, 2, 3), (40, 34, 18, 8))[0])
         folder = f"https://evidence.example.com/{number.lower()}"
-        return [{"type": kind, "url": f"{folder}/{kind}-{place}.{ending}"} for place, (kind, ending) in enumerate(kinds, 1)]
+        return [{"type": kind, "url": f"{folder}/{name.format(place)}"} for place, (kind, name) in enumerate(pieces, 1)]
 
     def wait(self, refund: Refund, purchase: Purchase) -> None:
         """Pending; of those that need two approvals half have the first."""
