@@ -67,8 +67,8 @@ def refuse_unless_free(host: str, port: int) -> None:
             raise click.ClickException(reason) from None
 
 
-def run_to_end(line: str, environment: Mapping[str, str]) -> None:
-    if status := subprocess.run(line.split(), env=environment, cwd=ROOT, check=False).returncode:
+def run_to_end(line: str, environment: Mapping[str, str], stdout: int | None = None) -> None:
+    if status := subprocess.run(line.split(), env=environment, cwd=ROOT, stdout=stdout, check=False).returncode:
         raise click.ClickException(f"`{line}` ended with {status}; what it says above is the reason")
 
 
