@@ -25,6 +25,12 @@ class Api(flask_smorest.Api):
     def _register_error_handlers(self) -> None:
         """Errors are web/problems' business; the library would turn the portal's pages into JSON."""
 
+    def _register_etag_headers(self) -> None:
+        """The API has no ETags."""
+
+    def _register_pagination_header(self) -> None:
+        """Pages are told of in `meta`."""
+
 
 def register(app: Flask) -> None:
     app.config.update(
