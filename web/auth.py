@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from flask import Flask, current_app, g, request
 from flask import session as cookie
-from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from flask_login import AnonymousUserMixin, LoginManager, UserMixin, current_user, login_user, logout_user
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config import Config
@@ -136,7 +137,12 @@ class PortalUser(UserMixin):
 
 
 def identify_by_cookie() -> None:
-    if not current_user.is_authenticated:
+    try:
+        known = current_user.is_authenticated
+    except SQLAlchemyError:
+        g._login_user = AnonymousUserMixin()  # Flask-Login's own place: the page that tells of the error asks no more
+        raise
+    if not known:
         return
     signed_in: SignedIn = current_user.signed_in
     note_sign_of_life(signed_in)

@@ -65,14 +65,24 @@ def handle(error: Exception) -> ResponseReturnValue:
     if isinstance(error, HTTPException) and (error.response is not None or (error.code or 500) < 400):
         return error
     problem = problem_of(error)
-    db.session.rollback()
+    forget_what_was_begun()
     return show(problem)
+
+
+def forget_what_was_begun() -> None:
+    try:
+        db.session.rollback()
+    except sqlalchemy.exc.SQLAlchemyError:  # the connection is gone, and with it the transaction
+        db.session.remove()
 
 
 def show(problem: Problem) -> Response:
     for prefix, page in current_app.extensions["problem_pages"]:
         if request.path.startswith(prefix):
-            return current_app.make_response(page(problem))
+            try:
+                return current_app.make_response(page(problem))
+            except Exception:
+                log.exception("the page that shows an error broke itself")
     return Response(f"{problem.message}\n", problem.status, problem.headers, mimetype="text/plain")
 
 
@@ -80,7 +90,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, ValidationError):
         error = InvalidInput(error.messages)
     if isinstance(error, AWAY):
-        log.warning("the database is away", exc_info=error)
+        log_absence(error)
         error = Unavailable("The portal cannot reach its data right now, and nothing was done. Try again in a moment.")
     if isinstance(error, DomainError):
         return Problem(error.status, error.code, error.message, plain(error.details), headers_of(error))
@@ -96,6 +106,14 @@ AWAY = (
     sqlalchemy.exc.TimeoutError,  # every connection of the pool is busy
     sqlalchemy.exc.IntegrityError,  # somebody else came first, in a way no lock of ours foresaw: nothing was done
 )
+
+
+def log_absence(error: sqlalchemy.exc.SQLAlchemyError) -> None:
+    if isinstance(error, sqlalchemy.exc.IntegrityError):
+        log.error("a rule of the database was about to be broken", exc_info=error)
+    else:
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        log.warning("the database is away: %s", reason[:300])
 
 
 def headers_of(error: DomainError) -> dict[str, str]:

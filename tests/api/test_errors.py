@@ -114,6 +114,10 @@ class TestStatuses:
         assert "127.0.0.1" not in response.text
         assert away.get("/healthz").status_code == 200
         assert away.get("/readyz").status_code == 503
+        with away.session_transaction() as cookie:
+            cookie["_user_id"] = "somebody who signed in before"
+        page = away.get("/refunds")
+        assert (page.status_code, page.mimetype) == (503, "text/html")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
