@@ -43,7 +43,7 @@ def serve(host: str, port: int) -> None:
 
     run_to_end("flask db upgrade", environment)
     if not sign_ins.exists() and not settings.production:
-        run_to_end("flask data demo --if-empty", environment)
+        run_to_end("flask data demo --if-empty", environment, stdout=subprocess.DEVNULL)  # the greeting shows what it says
     with stop_signals() as stop, procfile_running(environment) as children:
         wait_until_ready(host, port, children, stop)
         if not stop.is_set():
