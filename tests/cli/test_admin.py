@@ -17,6 +17,7 @@ from tests.factories import make_admin
 
 PASSWORD = "correct horse battery"
 FLASK = Path(sys.executable).parent / "flask"
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -127,6 +128,7 @@ class TestCreate:
             ("with\x07a bell inside", "control characters"),
         ],
     )
+    @ON_ONE_DATABASE
     def test_a_password_easily_guessed_is_refused(self, run, password, reason):
         line = ("admin", "create", "asha@example.com", "--name", "Asha", "--role", "super_admin", "--password-stdin")
 
@@ -135,6 +137,7 @@ class TestCreate:
     @pytest.mark.parametrize(
         "password", ["pässwörter für alle", "天地玄黄宇宙洪荒", "👩‍💻👩‍💻👩‍💻 typing", "spaces are fine", "x1" * 100 + "y"]
     )
+    @ON_ONE_DATABASE
     def test_any_other_is_fine_however_it_is_written(self, run, login, password):
         line = ("admin", "create", "asha@example.com", "--name", "Asha", "--role", "super_admin", "--password-stdin")
 
@@ -322,6 +325,7 @@ class TestAuditVerify:
     [("admin", name) for name in ("create", "list", "disable", "enable", "reset-mfa", "set-password")] + [("audit", "verify")],
     ids=" ".join,
 )
+@ON_ONE_DATABASE
 def test_each_help_has_an_example(run, command):
     assert f"Example: flask {' '.join(command)}" in run(*command, "--help").stdout
 

@@ -16,6 +16,7 @@ from web.auth import identity, same_origin_path
 from wsgi import create_app
 
 EMAIL, PASSWORD, SECRET = "asha@example.com", "correct horse battery", "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def is_in(client) -> bool:
     return answer.status_code == 200
 
 
+@ON_ONE_DATABASE
 class TestTheCookie:
     def test_over_plain_http_it_is_for_this_site_and_not_for_scripts(self, client, admin):
         written = enter(client).headers["Set-Cookie"]
