@@ -108,16 +108,22 @@ def make_engine(url: str, **options: Any) -> Engine:
 
 def engine_options(url: str) -> dict[str, Any]:
     """What `create_engine` is told beside the URL; `prepare` does the rest."""
-    if driver_url(url).startswith("postgresql"):
-        return {
-            "json_serializer": dump_json,
-            "pool_pre_ping": True,
-            "pool_size": 10,
-            "max_overflow": 10,
-            "pool_timeout": 5,
-            "connect_args": {"connect_timeout": 3, "options": POSTGRESQL_SETTINGS},
-        }
-    return {"json_serializer": dump_json, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
+    # Errors end up in logs, where no customer's data belongs.
+    always = {"json_serializer": dump_json, "hide_parameters": True}
+    if not driver_url(url).startswith("postgresql"):
+        return {**always, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
+    return {
+        **always,
+        "pool_pre_ping": True,
+        "pool_size": 10,
+        "max_overflow": 10,
+        "pool_timeout": 5,
+        "connect_args": {
+            "connect_timeout": 3,
+            "tcp_user_timeout": 15_000,  # a server that vanished without a word; milliseconds
+            "options": POSTGRESQL_SETTINGS,
+        },
+    }
 
 
 SQLITE_BUSY_SECONDS = 30

@@ -5,6 +5,7 @@ Names the route and not the URL: query strings, bodies, tokens and addresses of 
 
 import json
 import logging
+import re
 import sys
 import time
 import traceback
@@ -18,6 +19,7 @@ from web.requests import request_id
 log = logging.getLogger("portal.requests")
 
 FACTS = ("request_id", "method", "route", "status", "duration_ms", "admin_id")
+DETAIL = re.compile(r"^DETAIL: .*$", re.MULTILINE)
 CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), 127, *range(128, 160)]} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
@@ -98,5 +100,6 @@ def facts_of(record: logging.LogRecord) -> dict[str, object]:
 
 
 def told(record: logging.LogRecord) -> str:
+    """The traceback, without the values that PostgreSQL repeats from the row it refused."""
     assert record.exc_info
-    return "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    return DETAIL.sub("DETAIL: left out", "".join(traceback.format_exception(*record.exc_info)).rstrip())

@@ -4,11 +4,12 @@ import json
 import logging
 
 import pytest
+from sqlalchemy import text
 
 import config
+from tests.api.probe import PATH
 from web import logs
-
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+from web.db import db
 
 
 @pytest.fixture
@@ -37,6 +38,23 @@ def test_neither_token_nor_password_nor_address_of_mail_gets_there(client, beare
     written = json.dumps(lines())
 
     assert not any(word in written for word in ("asha@", "hunter2", "secret", headers["Authorization"].split()[1]))
+
+
+def test_a_rule_of_the_database_that_is_broken_names_no_values(client, bearer, probe, lines):
+    def collide():
+        db.session.execute(
+            text("INSERT INTO roles (id, name, description, permissions, is_system_role, can_be_assigned, created_at)"
+                 " SELECT id, :name, description, permissions, is_system_role, can_be_assigned, created_at FROM roles"),
+            {"name": "asha@example.com"},
+        )  # fmt: skip
+
+    probe.acting = collide
+    client.post(f"{PATH}/act", json={}, headers={**bearer("refunds:approve"), "Idempotency-Key": "k"})
+    written = lines()
+
+    assert any("roles" in line.get("exception", "") for line in written)
+    assert "asha@" not in json.dumps(written)
+    assert "(super_admin)" not in json.dumps(written)
 
 
 def test_a_forged_line_stays_inside_its_own(client, lines):
