@@ -6,8 +6,6 @@ from typing import Any
 from flask import g, has_request_context
 from marshmallow import INCLUDE, Schema, fields, post_dump
 
-from api.outputs.fields import Moment
-
 
 class ListMeta(Schema):
     page = fields.Integer(required=True)
@@ -57,6 +55,3 @@ class ErrorBody(Schema):
 class ErrorAnswer(Schema):
     success = fields.Constant(False, metadata={"type": "boolean", "const": False})
     error = fields.Nested(ErrorBody, required=True)
-
-
-__all__ = ["ErrorAnswer", "ListMeta", "Moment", "envelope"]

@@ -157,15 +157,6 @@ class QueryInteger(Said, fields.Integer):
         raise ValidationError(self.asked)
 
 
-class QueryFlag(Said, fields.Boolean):
-    """true or false in a URL."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
-        if value not in ("true", "false"):
-            raise ValidationError("Send true or false.")
-        return bool(value == "true")
-
-
 class Bound(Said):
     """One end of a period: (its first moment in UTC, whether a whole day is meant)."""
 
