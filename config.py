@@ -93,7 +93,7 @@ def read(env: Reader) -> Config:
         ),
         redis_url=env.url("REDIS_URL", "", ("redis", "rediss", "unix")) or None,
         public_url=public_url,
-        cors_origins=env.several("CORS_ORIGINS"),
+        cors_origins=origins(env),
         trusted_proxies=env.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
         smtp_url=env.url("SMTP_URL", "", ("smtp", "smtps")) or None,
         mail_from=env.text("MAIL_FROM", "Marketplace <no-reply@localhost>"),
@@ -204,6 +204,14 @@ def kept_secret(path: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def origins(env: Reader) -> tuple[str, ...]:
+    found = env.several("CORS_ORIGINS")
+    for origin in found:
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            env.wrong("CORS_ORIGINS", f"{origin!r} is no origin", "write scheme and host alone, as in https://admin.example.com")
+    return found
 
 
 def limits(env: Reader) -> dict[str, int]:

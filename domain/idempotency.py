@@ -104,7 +104,10 @@ def claim(session: Session, actor: Actor, method: str, path: str, key: str, fing
         made = session.scalars(insert(Answer).values(**scope, **fresh).on_conflict_do_nothing().returning(Answer)).one_or_none()
         if made is not None:
             return made, True
-        answer = session.scalars(select(Answer).filter_by(**scope).with_for_update().execution_options(populate_existing=True)).one()
+        found = select(Answer).filter_by(**scope).with_for_update().execution_options(populate_existing=True)
+        answer = session.scalars(found).one_or_none()
+    if answer is None:  # forgotten this very moment, a day after it was made
+        raise still_running()
     if answer.created_at < now() - KEPT_FOR:
         answer.start_over(fingerprint)
         return answer, True

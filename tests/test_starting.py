@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import config
+
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = Path(sys.executable).parent
 WRONG = {"SECRET_KEY": "short", "REDIS_URL": "http://nowhere", "TRUSTED_PROXIES": "many"}
@@ -23,3 +25,9 @@ def test_every_mistake_is_named_at_once(command: list[str], tmp_path: Path):
     assert done.returncode == 1
     assert sorted(line.partition(":")[0] for line in said) == sorted(WRONG)
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("origin", ["https://admin.example.com/", "admin.example.com", "*", "null", "https://a.example/path"])
+def test_what_is_no_origin_is_named(origin: str):
+    with pytest.raises(config.ConfigError, match=r"^CORS_ORIGINS: .* is no origin; write scheme and host alone"):
+        config.load({"SECRET_KEY": "k" * 32, "CORS_ORIGINS": f"https://good.example.com:8443, {origin}"})
