@@ -28,7 +28,7 @@ def index():
     page = queries.list_refunds(db.session, g.actor, filters, policy())
     context = listing.list_context(query, page, refusals) | showing.addresses()
     status = 422 if refusals else 200
-    return render("refunds/index.html", fragment="refunds/_list.html", title=listing.title(query), **context), status
+    return render("refunds/index.html", fragment="refunds/_queue.html", title=listing.title(query), **context), status
 
 
 @blp.get("/selection")
@@ -43,7 +43,14 @@ def selection():
 @blp.get("/<uuid:refund_id>")
 @needs(Permission.REFUNDS_LIST)
 def show(refund_id):
-    return render("refunds/show.html", fragment="refunds/_detail.html", **showing.detail_context(get(refund_id)))
+    return render("refunds/show.html", fragment="refunds/_drawer.html", **showing.detail_context(get(refund_id)))
+
+
+@blp.get("/<uuid:refund_id>/now")
+@needs(Permission.REFUNDS_LIST)
+def now(refund_id):
+    """What a refund that is under way asks for while somebody looks at it."""
+    return render("refunds/show.html", fragment="refunds/_now.html", **context_with_tabs(get(refund_id)))
 
 
 @blp.get("/<uuid:refund_id>/approve")
@@ -99,8 +106,11 @@ def get(refund_id: UUID) -> queries.RefundDetail:
 def show_decided(refund_id: UUID) -> Response:
     """The refund after an act, with every place on the page that it changes. While a second approval is awaited no money is due."""
     detail = get(refund_id)
-    query, filters, _ = listing.read()
-    context = showing.detail_context(detail) | {"said": deciding.said(detail)}
-    context |= listing.tabs_context(query, queries.summarise_refunds(db.session(), g.actor, filters, policy()))
-    body = render("refunds/show.html", fragment="refunds/_decided.html", **context)
+    body = render("refunds/show.html", fragment="refunds/_decided.html", said=deciding.said(detail), **context_with_tabs(detail))
     return make_response(body, 202 if detail.refund.awaiting_decision else 200)
+
+
+def context_with_tabs(detail: queries.RefundDetail) -> dict[str, object]:
+    query, filters, _ = listing.read()
+    summary = queries.summarise_refunds(db.session(), g.actor, filters, policy())
+    return showing.detail_context(detail) | listing.tabs_context(query, summary)

@@ -255,12 +255,12 @@ def attention(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, Any]]:
 def nothing(query: ListQuery, page: Page[RefundRow]) -> dict[str, Any]:
     """What stands in for the rows where there are none."""
     if page.request.page > 1:
-        return {"title": "This page is past the end", "icon": "inbox", "hint": "", "clear": True}
+        return {"title": "This page is past the end", "icon": "inbox", "hint": "", "filtered": True}
     if query.filtered:
-        return {"title": "No match", "icon": "search", "hint": "No refund fits these filters.", "clear": True}
+        return {"title": "No match", "icon": "search", "hint": "No refund fits these filters.", "filtered": True}
     words = {ALL: "No refunds yet"}
     title = words.get(query.status, f"No {query.status} refunds")
-    return {"title": title, "icon": "inbox", "hint": "New requests appear here." if query.status == "pending" else "", "clear": False}
+    return {"title": title, "icon": "inbox", "hint": "New requests appear here." if query.status == "pending" else "", "filtered": False}
 
 
 def title(query: ListQuery) -> str:

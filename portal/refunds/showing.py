@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import g, url_for
 
 from domain.audit.models import AuditEntry
-from domain.refunds.models import AttemptState, Refund, RefundApproval, Requester
+from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundApproval, Requester
 from domain.refunds.policy import APPROVAL_LASTS
 from domain.refunds.queries import RefundDetail
 from portal.formats import money
@@ -17,6 +17,7 @@ from portal.htmx import page_arguments
 from portal.refunds.listing import ListQuery
 
 REQUESTERS = {Requester.VENDOR: "the vendor", Requester.ADMIN: "an admin", Requester.SYSTEM: "the system"}
+UNDER_WAY = (ProcessingState.QUEUED, ProcessingState.ASKING, ProcessingState.UNKNOWN, ProcessingState.ACCEPTED)
 EVENTS = {
     "refund.requested": ("Refund requested", "receipt-text", ""),
     "refund.approved_first": ("First approval given", "users-round", ""),
@@ -42,6 +43,7 @@ def detail_context(detail: RefundDetail) -> dict[str, Any]:
         "siblings": detail.siblings,
         "timeline": timeline(detail),
         "requester": requester(detail),
+        "under_way": refund.processing_state in UNDER_WAY,
         **addresses(),
     }
 
@@ -52,6 +54,7 @@ def addresses() -> dict[str, Any]:
     return {
         "list_url": query.url(page=query.page),
         "refund_url": lambda id: url_for("portal.refunds.show", refund_id=id, **query.arguments()),
+        "now_url": lambda id: url_for("portal.refunds.now", refund_id=id, **query.arguments()),
         "act_url": lambda name, id: url_for(f"portal.refunds.{name}_form", refund_id=id, **query.arguments()),
     }
 

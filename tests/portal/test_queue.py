@@ -19,7 +19,8 @@ def test_a_browser_gets_the_page_and_htmx_the_list(nisha, made):
     page, fragment = nisha.open("/refunds"), nisha.open("/refunds", partial=True)
 
     assert page.text.lstrip().startswith("<!doctype html>")
-    assert fragment.text.lstrip().startswith('<nav class="tabs"')
+    assert fragment.text.lstrip().startswith("<title>Pending refunds - Marketplace Admin</title>")
+    assert '<nav class="tabs"' in fragment.text
     assert "<html" not in fragment.text
     assert {"HX-Request", "HX-Request-Type"} <= set(fragment.vary)
     assert fragment.cache_control.no_store

@@ -10,7 +10,8 @@ from tests.factories import make_refund
 def test_htmx_gets_the_drawer_and_a_browser_the_page(nisha, made):
     refund = made(make_refund)
     drawer, page = nisha.open(f"/refunds/{refund.id}", partial=True), nisha.open(f"/refunds/{refund.id}")
-    assert drawer.text.lstrip().startswith('<article class="detail"')
+    assert drawer.text.lstrip().startswith("<title>")
+    assert "<html" not in drawer.text and '<article class="detail"' in drawer.text
     assert "<!doctype html>" in page.text
     assert f"<title>{refund.refund_number} - Refunds - Marketplace Admin</title>" in page.text
 
@@ -80,6 +81,16 @@ def test_an_unanswered_gateway_is_amber_and_asks_for_nothing(nisha, made):
     assert "notice--warning" in drawer
     assert "Asking the gateway, no certain answer yet" in drawer
     assert "Try again" not in drawer
+
+
+def test_while_it_is_under_way_it_asks_how_it_stands_and_stops_when_settled(nisha, made):
+    under_way = [("approved", "queued"), ("approved", "unknown"), ("approved", "accepted")]
+    for status, state in [*under_way, ("approved", "failed"), ("processed", "done")]:
+        refund = made(make_refund, status=status, processing_state=state)
+        answer = nisha.open(f"/refunds/{refund.id}/now", partial=True)
+        assert ('hx-trigger="tick from:body"' in answer.text) is ((status, state) in under_way)
+        assert f'hx-target="#refund-{refund.id}"' in answer.text
+        assert "<!doctype html>" in nisha.open(f"/refunds/{refund.id}/now").text
 
 
 def test_other_refunds_of_the_payment_are_listed(nisha, made):

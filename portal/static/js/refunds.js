@@ -74,7 +74,7 @@ function act(name) {
   const link = $(".open", row);
   const url = new URL(link.href);
   url.pathname += `/${name}`;
-  return htmx.ajax("GET", url.pathname + url.search, { target: "#dialog-body", source: link, push: "false" });
+  return htmx.ajax("GET", url.pathname + url.search, { target: "#dialog-body", source: row });
 }
 
 // What the list address is now, so that closing the drawer can go back to it.
@@ -146,6 +146,22 @@ document.addEventListener("htmx:after:swap", (event) => {
   }
   tidyRows();
 });
+
+// A refund that is under way asks how it stands, while somebody is there to see it: never behind a dialog, in a hidden tab, or for
+// hours in front of an empty chair, since asking keeps the session alive.
+const ATTENTIVE = 5 * 60_000;
+let pause = 4000;
+let stirred = Date.now();
+for (const sign of ["pointermove", "keydown", "scroll"]) document.addEventListener(sign, () => { stirred = Date.now(); }, { passive: true, capture: true });
+for (const trouble of ["htmx:error", "htmx:response:error"]) document.addEventListener(trouble, () => { pause = 15_000; });
+document.addEventListener("htmx:after:swap", () => { pause = 4000; });
+
+function tick() {
+  const watched = !document.hidden && !dialogOpen() && Date.now() - stirred < ATTENTIVE;
+  if (watched && $("[hx-trigger^=tick]")) document.body.dispatchEvent(new CustomEvent("tick"));
+  setTimeout(tick, pause);
+}
+setTimeout(tick, pause);
 
 narrow.addEventListener("change", tidyRows);
 document.addEventListener("DOMContentLoaded", () => { noteList(); tidyRows(); });
