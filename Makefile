@@ -4,7 +4,7 @@
 PYTHON ?= python3
 TESTS ?= tests
 PYTEST = pytest -q -n $(JOBS) --dist worksteal $(TESTS)
-JOBS ?= 2
+JOBS ?= $(shell nproc 2> /dev/null || echo 2)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install run test test-fast test-slow e2e bench lint openapi sure tools
@@ -26,8 +26,9 @@ tools: # PostgreSQL, Redis and Chromium for the tests, where they may be install
 test: tools install ## Run the tests, on SQLite and on PostgreSQL, in the browser too
 	$(PYTEST) -m "not slow"
 
-test-fast: install ## Run what needs no server: under a minute
-	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis"
+test-fast: install ## Run what needs no server, without the proofs: about a minute
+	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis" \
+		--ignore tests/proofs --ignore tests/api/test_fuzz.py
 
 test-slow: tools install ## Run the long proofs: crashes, races, volume
 	$(PYTEST) -m slow

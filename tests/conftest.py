@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -87,11 +88,19 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
     return {"APP_ENV": "test", "DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": database_url}
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
+    """Each test has an application of its own; they need not each compile the same templates."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def app(settings: dict[str, str]) -> Flask:
+def app(settings: dict[str, str], compiled_templates: FileSystemBytecodeCache) -> Flask:
     from wsgi import create_app  # here, since the tests of the domain need none of the doors
 
-    return create_app(config.load(settings))
+    app = create_app(config.load(settings))
+    app.jinja_env.bytecode_cache = compiled_templates
+    return app
 
 
 @pytest.fixture
