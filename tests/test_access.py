@@ -55,6 +55,7 @@ ADMIN_WITH = {
     "portal.refunds.approve": Permission.REFUNDS_APPROVE,
     "portal.refunds.approve_form": Permission.REFUNDS_APPROVE,
     "portal.refunds.index": Permission.REFUNDS_LIST,
+    "portal.refunds.now": Permission.REFUNDS_LIST,
     "portal.refunds.reject": Permission.REFUNDS_APPROVE,
     "portal.refunds.reject_form": Permission.REFUNDS_APPROVE,
     "portal.refunds.retry": Permission.REFUNDS_APPROVE,
