@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 
 from domain.access import Permission
 from domain.errors import DomainError, Forbidden, Unauthenticated
+from domain.identity.sessions import IDLE
 from domain.refunds.counts import count_pending
 from portal import account, assets, auth, errors, formats, help, refunds, wording
 from web import auth as sessions
@@ -116,7 +117,9 @@ def register(app: Flask) -> None:
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session, so that a page left open overnight still works
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(Permission=Permission, asset=assets.asset, new_key=lambda: str(uuid4()))
+    app.jinja_env.globals.update(
+        Permission=Permission, asset=assets.asset, new_key=lambda: str(uuid4()), idle_seconds=int(IDLE.total_seconds())
+    )
     csrf.init_app(app)
     formats.register(app)
     wording.register(app)

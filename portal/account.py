@@ -52,6 +52,13 @@ def renew_recovery_codes():
     return codes_page(codes=codes)
 
 
+@blp.get("/stay")
+@needs()
+def stay():
+    """A sign of life from somebody who reads longer than a session may rest: being asked is all it takes."""
+    return "", 204
+
+
 @blp.post("/sign-out-everywhere")
 @needs()
 def sign_out_everywhere():

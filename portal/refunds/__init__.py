@@ -10,7 +10,7 @@ from domain.refunds import commands, queries
 from domain.refunds.counts import sum_selected
 from portal.errors import refusals_go_to
 from portal.forms import read_form, typed_version
-from portal.htmx import render
+from portal.htmx import page_arguments, render
 from portal.refunds import deciding, listing, showing
 from web.access import needs
 from web.db import db
@@ -24,9 +24,10 @@ blp = Blueprint("refunds", __name__, url_prefix="/refunds")
 @blp.get("")
 @needs(Permission.REFUNDS_LIST)
 def index():
-    query, filters, refusals = listing.read()
+    query = listing.ListQuery.read(request.args)
+    filters, refusals = listing.read_filters(query)
     page = queries.list_refunds(db.session, g.actor, filters, policy())
-    context = listing.list_context(query, page, refusals) | showing.addresses()
+    context = listing.list_context(query, page, refusals) | showing.addresses(query)
     status = 422 if refusals else 200
     return render("refunds/index.html", fragment="refunds/_queue.html", title=listing.title(query), **context), status
 
@@ -111,6 +112,7 @@ def show_decided(refund_id: UUID) -> Response:
 
 
 def context_with_tabs(detail: queries.RefundDetail) -> dict[str, object]:
-    query, filters, _ = listing.read()
+    query = listing.ListQuery.read(page_arguments())
+    filters, _ = listing.read_filters(query)
     summary = queries.summarise_refunds(db.session(), g.actor, filters, policy())
     return showing.detail_context(detail) | listing.tabs_context(query, summary)

@@ -16,7 +16,6 @@ from domain.pagination import Page
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
 from domain.refunds.queries import SECOND_APPROVAL, RefundFilters, RefundRow
 from portal.formats import day, number, zone, zone_words
-from portal.htmx import page_arguments
 from portal.wording import PRIORITIES, REASONS, STATUSES, reason_words
 
 ALL = "all"
@@ -75,12 +74,6 @@ class ListQuery:
 NAMES = tuple(field.name for field in fields(ListQuery))
 PUBLIC = {"since": "from", "until": "to"}
 LOCAL = {public: name for name, public in PUBLIC.items()}
-
-
-def read() -> tuple[ListQuery, RefundFilters, list[str]]:
-    """The list that this request is about: what its address says, as filters, and what in it makes no sense."""
-    query = ListQuery.read(page_arguments())
-    return query, *read_filters(query)
 
 
 def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:

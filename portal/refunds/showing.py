@@ -44,13 +44,12 @@ def detail_context(detail: RefundDetail) -> dict[str, Any]:
         "timeline": timeline(detail),
         "requester": requester(detail),
         "under_way": refund.processing_state in UNDER_WAY,
-        **addresses(),
+        **addresses(ListQuery.read(page_arguments())),
     }
 
 
-def addresses() -> dict[str, Any]:
+def addresses(query: ListQuery) -> dict[str, Any]:
     """Links that carry the list's own filters along, so that the way back leads to the same list."""
-    query = ListQuery.read(page_arguments())
     return {
         "list_url": query.url(page=query.page),
         "refund_url": lambda id: url_for("portal.refunds.show", refund_id=id, **query.arguments()),

@@ -160,6 +160,19 @@ def test_what_was_typed_outlives_an_ended_session(page, house, nisha, refunds):
     expect(page.locator("#status")).to_contain_text("rejected")
 
 
+def test_whoever_reads_for_long_is_told_before_the_session_ends_and_can_stay(visit, nisha, refunds):
+    page = visit(nisha)
+    page.clock.install()
+    page.goto("/refunds")
+    page.clock.fast_forward("26:00")
+    expect(page.locator("#alerts .notice")).to_have_count(0)
+    page.clock.fast_forward("01:30")
+    expect(page.locator("#alerts")).to_contain_text("You will be signed out in 2 minutes")
+    page.get_by_role("button", name="Stay signed in").click()
+    expect(page.locator("#status")).to_have_text("You stay signed in")
+    expect(page.locator("#alerts .notice")).to_have_count(0)
+
+
 def test_back_after_signing_out_shows_no_page_from_before(page):
     page.goto("/account")
     page.get_by_role("button", name="Sign out", exact=True).click()
@@ -203,7 +216,7 @@ def test_the_menu_and_the_filters_open_on_a_phone(visit, nisha, refunds):
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Filters").click()
-    page.get_by_text("Priority", exact=True).last.click()
+    page.locator("summary", has_text="Priority").click()
     page.get_by_role("link", name="Normal").click()
     expect(page.get_by_role("button", name="Filters · 1")).to_be_visible()
     page.get_by_role("link", name=refunds[0].refund_number).click()

@@ -140,6 +140,12 @@ def test_pages_follow_each_other(nisha, made):
     assert "26–26 of 26" in second.text
 
 
+def test_a_tab_leads_to_its_own_list_whatever_list_is_on_the_page(nisha, made):
+    pending = made(make_refund)
+    fragment = nisha.open("/refunds", partial=True, shown=f"/refunds/{pending.id}?status=approved&q=rao")
+    assert pending.refund_number in fragment.text
+
+
 def test_an_empty_queue_and_a_filter_without_match_read_differently(nisha):
     assert "No pending refunds" in nisha.open("/refunds").text
     assert "No match" in nisha.open("/refunds?q=zzz").text

@@ -27,6 +27,7 @@ function alertAbout(title, text) {
   box.append(body);
   const place = $("#dialog[open] #refusal") ?? $("#alerts");
   place?.replaceChildren(box);
+  return body;
 }
 
 function toggleTheme() {
@@ -85,6 +86,7 @@ document.addEventListener("click", (event) => {
   if (on("[data-theme-toggle]")) toggleTheme();
   if (on("[data-close-dialog]")) closeDialog();
   if (on("[data-dismiss]")) on(".notice").remove();
+  if (on("[data-stay-signed-in]")) staySignedIn(on("[data-stay-signed-in]"));
   const copy = on("[data-copy]");
   if (copy) {
     navigator.clipboard?.writeText(copy.dataset.copy).then(() => say("Copied"), () => say("The browser did not allow copying"));
@@ -107,6 +109,32 @@ document.addEventListener("htmx:error", (event) => {
     ? "Check the connection and try again."
     : "It is not known whether this arrived. Send it again as it is: the same form counts only once.");
 });
+
+// A session that rests too long ends. Whoever still reads is told in time, and can go on with one press.
+const WARNED_BEFORE = 3 * 60_000;
+let answered = Date.now();
+document.addEventListener("htmx:after:request", () => { answered = Date.now(); });
+
+async function staySignedIn(button) {
+  const answer = await fetch(document.body.dataset.stay, { headers: { "HX-Request-Type": "partial" } }).catch(() => null);
+  if (answer?.ok) {
+    answered = Date.now();
+    button.closest(".notice").remove();
+    say("You stay signed in");
+  } else alertAbout("You are signed out", "Sign in again to go on.");
+}
+
+setInterval(() => {
+  const idle = Number(document.body.dataset.idle) * 1000;
+  if (!idle || Date.now() - answered < idle - WARNED_BEFORE || $("[data-stay-signed-in]")) return;
+  const place = alertAbout("You will be signed out in 2 minutes", "Nothing has been asked of the portal for a while. ");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "link-button";
+  button.dataset.staySignedIn = "";
+  button.textContent = "Stay signed in";
+  place?.append(button);
+}, 15_000);
 
 document.addEventListener("DOMContentLoaded", showTheme);
 document.addEventListener("htmx:after:settle", showTheme);
