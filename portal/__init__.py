@@ -9,26 +9,20 @@ from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from flask import Blueprint, Flask, Response, g, redirect, request, url_for
-from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 
 from domain.access import Permission
-from domain.errors import DomainError, Forbidden, Unauthenticated
+from domain.errors import DomainError
 from domain.identity.sessions import IDLE
 from domain.refunds.counts import count_pending
-from portal import account, assets, auth, errors, formats, help, refunds, wording
+from portal import account, assets, auth, errors, forgery, formats, help, refunds, wording
 from web import auth as sessions
 from web.access import needs
 from web.db import db
 
-csrf = CSRFProtect()
 portal = Blueprint("portal", __name__, template_folder="templates")
 for part in (assets, auth, account, help, refunds):
     portal.register_blueprint(part.blp)
-
-
-class StalePage(Forbidden):
-    code = "STALE_PAGE"
 
 
 @dataclass(frozen=True)
@@ -75,15 +69,7 @@ def allowed(entry: Entry) -> bool:
     return entry.permission is None or g.actor.can(entry.permission)
 
 
-@portal.before_request
-def check_token() -> None:
-    if request.method not in ("GET", "HEAD", "OPTIONS"):
-        try:
-            csrf.protect()
-        except CSRFError:
-            if not g.get("actor") and request.blueprint != "portal.auth":
-                raise Unauthenticated("Sign in first.") from None
-            raise StalePage("You signed in anew since this page was opened, and nothing was sent. Send it again.") from None
+portal.before_request(forgery.check)
 
 
 @portal.before_request
@@ -113,14 +99,12 @@ def who() -> dict[str, object]:
 
 
 def register(app: Flask) -> None:
-    app.config.setdefault("WTF_CSRF_CHECK_DEFAULT", False)  # checked here for the portal alone: the API reads no cookie
-    app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)  # as long as the session, so that a page left open overnight still works
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
         Permission=Permission, asset=assets.asset, new_key=lambda: str(uuid4()), idle_seconds=int(IDLE.total_seconds())
     )
-    csrf.init_app(app)
+    forgery.register(app)
     formats.register(app)
     wording.register(app)
     errors.register(app)

@@ -28,6 +28,7 @@ CODES = {
     "NOT_PENDING": "Already decided",
     "STALE": "This refund has changed",
     "NOT_FAILED": "Already under way",
+    "FOREIGN_PAGE": "This came from another site",
     "STALE_PAGE": "This page is out of date",
     "IDEMPOTENCY_KEY_REUSED": "This form was sent before",
     "IDEMPOTENCY_IN_FLIGHT": "Still working on it",

@@ -60,6 +60,7 @@ def register(app: Flask) -> None:
     app.add_template_global(state_of, "state_of")
     app.add_template_filter(lambda name: PRIORITIES[name], "priority")
     app.add_template_filter(reason_words, "reason")
+    app.add_template_filter(lambda method: method.replace("_", " "), "method")
     app.add_template_filter(lambda name: ALTERNATIVES[name], "alternative")
     app.add_template_filter(amount, "amount")
     app.add_template_filter(late, "late")

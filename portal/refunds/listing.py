@@ -132,7 +132,8 @@ def list_context(query: ListQuery, page: Page[RefundRow], refusals: list[str]) -
         "page_url": lambda number: query.url(page=str(number)),
         "list_url": query.url(page=query.page),
         "clear_url": ListQuery(status=query.status).url(),
-        "chips": chips(query),
+        "chips": chips(query, page),
+        "second_approval_url": query.url(awaiting="1") if query.status in (RefundStatus.PENDING, ALL) and not query.awaiting else None,
         "presets": presets(query),
         "reasons": [{"word": reason_words(name), "url": query.url(reason=name)} for name in REASONS],
         "priorities": [{"word": look.word, "url": query.url(priority=name)} for name, look in PRIORITIES.items()],
@@ -159,7 +160,7 @@ def tabs_context(query: ListQuery, summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def chips(query: ListQuery) -> list[dict[str, str]]:
+def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
     """Each filter in force, in words, with the address that takes it away."""
     found = []
     if query.since or query.until:
@@ -179,7 +180,8 @@ def chips(query: ListQuery) -> list[dict[str, str]]:
     for name in ("user", "vendor"):
         if getattr(query, name):
             word = "Customer" if name == "user" else "Vendor"
-            found.append({"word": word, "value": "only this one", "without": query.url(**{name: ""})})
+            shown = getattr(page.items[0].refund, name).name if page.items else "only this one"
+            found.append({"word": word, "value": shown, "without": query.url(**{name: ""})})
     return found
 
 

@@ -243,6 +243,14 @@ class TestForgery:
         theirs = omar.form(f"/refunds/{refund.id}/approve").fields["csrf_token"]
         assert decide(nisha, refund, csrf_token=theirs).status_code == 403
 
+    @pytest.mark.parametrize("site", ["cross-site", "same-site"])
+    def test_a_form_of_another_site_is_refused_even_with_a_token(self, nisha, made, look, site):
+        refund = made(make_refund)
+        form = nisha.form(f"/refunds/{refund.id}/reject")
+        answer = nisha.client.post(form.action, data={**form.fields, "reason": "Forged."}, headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 403
+        assert look.get(Refund, refund.id).status == "pending"
+
     def test_a_form_needs_its_key(self, nisha, made):
         assert decide(nisha, made(make_refund), idempotency_key=None).status_code == 400
 

@@ -95,6 +95,11 @@ def named_refund(session):
     return make_refund(session, payment, reason="late_service", priority="high")
 
 
+def test_those_that_wait_for_a_second_approval_are_one_press_away(nisha):
+    assert 'href="/refunds?awaiting=1"' in nisha.open("/refunds").text
+    assert "second approval" in nisha.open("/refunds?awaiting=1").text
+
+
 def test_a_filter_in_force_is_a_chip_that_can_be_taken_away(nisha):
     page = nisha.open("/refunds?q=rao&reason=late_service&priority=high")
     assert "Late service" in page.text
