@@ -17,7 +17,7 @@ from domain.marketplace.demo_markets import AMERICA, INDIA, JAPAN, KUWAIT, Marke
 from domain.marketplace.demo_trade import Purchase, Traders, kept
 from domain.marketplace.models import Payment
 from domain.refunds.commands.decision import NEVER_GIVEN_UP, REFUND_PROCESSING
-from domain.refunds.gateway import Gateway, Order
+from domain.refunds.gateway import Gateway
 from domain.refunds.models import (
     Alternative,
     AttemptState,
@@ -30,6 +30,7 @@ from domain.refunds.models import (
     Requester,
 )
 from domain.refunds.policy import RefundPolicy
+from domain.refunds.settlement import order_of
 
 SPECIAL = range(99_001, 99_007)
 """Amounts that the sandbox gateway treats in a way of its own (docs/gateways.md): one pending request each. Prices come in steps
@@ -323,17 +324,4 @@ def payout(refund: Refund, run_after: datetime) -> Job:
         updated_at=refund.approved_at,
         run_after=run_after,
         max_attempts=NEVER_GIVEN_UP,
-    )
-
-
-def order_of(refund: Refund, attempt: RefundAttempt) -> Order:
-    return Order(
-        refund_id=refund.id,
-        refund_number=refund.refund_number,
-        attempt=attempt.number,
-        key=attempt.gateway_key,
-        provider_payment_id=attempt.provider_payment_id,
-        amount_cents=attempt.amount_cents,
-        currency=attempt.currency,
-        body=attempt.body,
     )
