@@ -20,12 +20,13 @@ from domain.identity.mfa import Sealer
 from domain.identity.models import Admin
 from domain.identity.passwords import Passwords
 from domain.jobs.models import Job
-from domain.marketplace.demo_refunds import Requesters, Requests, order_of
+from domain.marketplace.demo_refunds import Requesters, Requests
 from domain.marketplace.demo_trade import Traders
 from domain.marketplace.models import Booking, Payment, User, Vendor
 from domain.refunds.gateway import Gateway, Pending, Processed
 from domain.refunds.models import Refund, RefundNumber
 from domain.refunds.policy import RefundPolicy
+from domain.refunds.settlement import order_of
 
 SEED = 20_250_131
 LOADED = "data.demo_loaded"
