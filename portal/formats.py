@@ -1,8 +1,8 @@
 """How values read to the person who is signed in: money, moments and numbers in their locale and zone."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date
 from babel.numbers import format_decimal, get_currency_symbol
@@ -58,13 +58,17 @@ def initials(name: str) -> str:
     return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper()
 
 
-def zone() -> ZoneInfo:
+def zone() -> tzinfo:
     return known_zone(g.actor.timezone)
 
 
 @lru_cache
-def known_zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+def known_zone(name: str) -> tzinfo:
+    """The zone of that name; UTC, which the page then says, where this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
 
 
 def zone_words() -> str:

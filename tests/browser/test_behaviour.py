@@ -100,6 +100,20 @@ def test_selecting_sums_and_clears(page):
     expect(page.locator(".selection")).to_contain_text("3 selected")
 
 
+def test_brackets_turn_the_pages_and_g_r_leads_back_to_the_queue(house, page):
+    for _ in range(25):
+        house.make(make_refund)
+    page.reload()
+    page.keyboard.press("]")
+    expect(page.locator("div.pager")).to_contain_text("26–28 of 28")
+    page.keyboard.press("[")
+    expect(page.locator("div.pager")).to_contain_text("1–25 of 28")
+    page.goto("/account")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.locator("#rows > tr")).to_have_count(25)
+
+
 def test_keys_rest_while_somebody_types(page):
     page.keyboard.press("/")
     page.keyboard.type("jart?")

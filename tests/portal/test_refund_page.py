@@ -1,8 +1,10 @@
 """One refund, in the drawer and on its own page."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.factories import make_refund
 
@@ -111,6 +113,20 @@ def test_unknown_addresses_have_a_page_of_their_own(nisha, path):
     page = nisha.open(path)
     assert page.status_code == 404
     assert "There is nothing at this address" in page.text
+
+
+def test_without_its_database_the_portal_says_so_and_keeps_its_secrets(nisha, engine):
+    if engine.dialect.name == "postgresql":
+        with engine.begin() as connection:
+            connection.execute(text("alter table admin_sessions rename to gone"))
+    else:
+        Path(engine.url.database).unlink()
+    page, part = nisha.open("/refunds"), nisha.open("/refunds", partial=True)
+    assert (page.status_code, part.status_code) in {(503, 503), (500, 500)}
+    assert "Request" in page.text and "Back to the portal" in page.text
+    assert part.headers["HX-Retarget"] == "#alerts"
+    for answer in (page, part):
+        assert "admin_sessions" not in answer.text and "sqlite" not in answer.text and "Traceback" not in answer.text
 
 
 def test_a_method_that_is_not_taken_is_no_crash(nisha):
