@@ -140,6 +140,7 @@ document.addEventListener("htmx:after:swap", (event) => {
     const next = row?.nextElementSibling ?? row?.previousElementSibling;
     opener = null;
     closeDialog();
+    pickChanged();
     tidyRows();
     if (next) focusRow(next);
     else ($("#detail-title") ?? $("#page-title"))?.focus();
