@@ -110,7 +110,7 @@ class Exchange:
         """httpcore tells each step here before it takes it; the first byte of the request is the point of no return."""
         if event.endswith("send_request_headers.started"):
             with self.lock:
-                if self.given_up:
+                if self.given_up or time.monotonic() > self.ends:
                     raise TimeoutError("given up before it was sent")
                 self.sent = True
 
