@@ -3,14 +3,14 @@
 from flask import Blueprint, g, redirect, render_template, url_for
 from markupsafe import Markup
 
-from domain.identity import mfa
+from domain.identity import mfa, profile
 from portal.errors import Refusal, refusals_go_to
 from portal.formats import zone_words
 from portal.forms import read_form
 from web import auth
 from web.access import needs
 from web.db import db, writing
-from web.inputs.auth import Code
+from web.inputs.auth import Code, TimeZone
 
 blp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -18,7 +18,16 @@ blp = Blueprint("account", __name__, url_prefix="/account")
 @blp.get("")
 @needs()
 def show():
-    return render_template("account/show.html", zone=zone_words(), codes_left=mfa.recovery_codes_left(db.session, g.actor.admin_id))
+    return account_page()
+
+
+@blp.post("/time-zone")
+@needs()
+def choose_time_zone():
+    refusals_go_to(account_page)
+    profile.tell_times_in(db.session(), g.actor, **read_form(TimeZone))
+    db.session.commit()
+    return redirect(url_for("portal.account.show"), 303)
 
 
 @blp.get("/two-step")
@@ -64,6 +73,16 @@ def stay():
 def sign_out_everywhere():
     auth.sign_out(everywhere=True)
     return redirect(url_for("portal.auth.sign_in"), 303)
+
+
+def account_page(refusal: Refusal | None = None) -> str:
+    return render_template(
+        "account/show.html",
+        refusal=refusal,
+        zone=zone_words(),
+        zones=profile.time_zones(),
+        codes_left=mfa.recovery_codes_left(db.session, g.actor.admin_id),
+    )
 
 
 def two_step_page(refusal: Refusal | None = None) -> str:

@@ -97,6 +97,15 @@ def test_the_second_step_is_only_for_those_who_took_the_first(stranger, nisha):
     assert nisha.open("/login").location == "/"
 
 
+def test_times_are_told_in_the_zone_that_is_chosen(nisha):
+    form = nisha.find_form(nisha.open("/account"), "/account/time-zone")
+    assert nisha.send(form, timezone="Asia/Kolkata").status_code == 303
+    assert "IST (UTC+5:30)" in nisha.open("/account").text
+    refused = nisha.send(form, timezone="Middle/Earth")
+    assert refused.status_code == 422
+    assert "Choose one of the time zones" in refused.text
+
+
 def test_signing_out_ends_the_session_on_the_server(nisha, look):
     answer = nisha.send(nisha.find_form(nisha.open("/account"), "/logout"))
     assert (answer.status_code, answer.location) == (303, "/login")

@@ -19,3 +19,7 @@ class Refresh(Input):
 
 class SignOut(Input):
     everywhere = Flag(load_default=False, metadata={"description": "End every session of yours, not only this one."})
+
+
+class TimeZone(Input):
+    timezone = Text(required=True, max=64, metadata={"example": "Asia/Kolkata"})
