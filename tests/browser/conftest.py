@@ -1,5 +1,6 @@
 """The portal in production's processes, people with browsers at it, and a watch over what their pages do."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.servers.tools import chromium
 PASSWORD = "correct horse battery staple"
 TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 SLOWEST = 15_000
+SLOWED = float(os.environ.get("BROWSER_SLOWED", 1))  # how many times slower than this machine the browser's is to be
 expect.set_options(timeout=SLOWEST)
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -144,7 +146,10 @@ def visit(chromium_browser: Browser, house: House, watch: Watch) -> Iterator[Cal
         watch.over(context)
         if admin is not None:
             context.add_cookies([house.cookie(admin)])
-        return context.new_page()
+        page = context.new_page()
+        if SLOWED > 1:
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
+        return page
 
     yield open_browser
     for context in contexts:

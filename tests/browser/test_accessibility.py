@@ -158,6 +158,7 @@ def test_nothing_scrolls_sideways_at_320_pixels_or_with_text_twice_as_large(visi
     for page in (narrow, large):
         for name, show in views(page, refunds).items():
             show()
+            settled(page)
             assert fits(page), name
 
 

@@ -32,14 +32,17 @@ def test_twenty_refunds_are_decided_with_the_keyboard_alone(house, visit, nisha)
     page = visit()
     page.goto("/refunds")
 
+    expect(page.get_by_label("E-mail")).to_be_focused()
     page.keyboard.type(nisha.email)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Second step")).to_be_visible()
+    expect(page.locator("#code")).to_be_focused()
     page.keyboard.type(code_of_now())
     page.keyboard.press("Enter")
     expect(page.locator("#rows > tr")).to_have_count(22)
+    page.wait_for_load_state()
 
     page.keyboard.press("j")
     for place, refund in enumerate(refunds[:20]):

@@ -95,6 +95,15 @@ document.addEventListener("click", (event) => {
   if (event.target === dialog()) closeDialog();
 });
 
+// htmx takes up what it has put into the page a moment after it can be seen. Whoever is quicker than that would follow the link to a
+// page of its own, or send the form the plain way, so what is used before its time is taken up at once.
+for (const use of ["click", "submit"]) {
+  document.addEventListener(use, (event) => {
+    const element = event.target.closest?.("[hx-get], [hx-post]");
+    if (element) htmx.process(element);
+  }, true);
+}
+
 // Blank fields say nothing, so they stay out of the address.
 document.addEventListener("htmx:config:request", (event) => {
   const { request } = event.detail.ctx;
