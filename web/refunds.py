@@ -9,7 +9,7 @@ from sqlalchemy.orm import sessionmaker
 from domain.jobs import leases
 from domain.jobs.commands import Holder
 from domain.jobs.models import Job, JobStatus
-from domain.refunds.commands.decision import REFUND_PROCESSING
+from domain.jobs.types import REFUND_PROCESSING
 from domain.refunds.gateway import Gateways
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import Transactions, settle_held
@@ -42,7 +42,7 @@ def pay_now(refund_id: UUID) -> None:
     with transactions() as session:
         job = session.scalars(
             select(Job).where(
-                Job.type == REFUND_PROCESSING,
+                Job.type == REFUND_PROCESSING.name,
                 Job.subject_id == refund_id,
                 Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING)),
             )

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.db import Identified, JsonObject, JsonValue, Timestamp, now
+from domain.db import Identified, JsonObject, JsonValue, LongText, Timestamp, now
 
 
 class JobStatus(StrEnum):
@@ -56,7 +56,29 @@ class Job(Identified):
     max_attempts: Mapped[int] = mapped_column(default=5)
     lease_owner: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[Timestamp | None]
+    irrevocable_at: Mapped[Timestamp | None]  # its point of no return: from here on it cannot be cancelled
+    cancelled_at: Mapped[Timestamp | None]
+    cancelled_by: Mapped[UUID | None] = mapped_column(ForeignKey("admin_users.id"))
+    cancel_reason: Mapped[LongText | None]
+    cancel_acknowledged_at: Mapped[Timestamp | None]  # when the worker had stopped and cleaned up
+    result_file: Mapped[str | None] = mapped_column(String(200))  # its name in storage
+    result_name: Mapped[str | None] = mapped_column(String(200))  # what a browser saves it as
+    result_type: Mapped[str | None] = mapped_column(String(100))
+    deleted_at: Mapped[Timestamp | None]
+    deleted_by: Mapped[UUID | None] = mapped_column(ForeignKey("admin_users.id"))
 
     @property
     def finished(self) -> bool:
         return self.status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+class JobEvent(Identified):
+    """A line of a job's life: its timeline and the tail of its log. Written by whoever holds or decides on the job."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index("ix_job_events_job_id_at", "job_id", "at"),)
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("background_jobs.id", ondelete="CASCADE"))
+    at: Mapped[Timestamp] = mapped_column(default=now)
+    event: Mapped[str] = mapped_column(String(30))
+    message: Mapped[LongText | None]

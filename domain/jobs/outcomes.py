@@ -6,8 +6,21 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class ResultFile:
+    """A file in storage that people download: its name there, the name a browser saves it under, its media type."""
+
+    stored: str
+    name: str
+    type: str
+
+    def columns(self) -> dict[str, object]:
+        return {"result_file": self.stored, "result_name": self.name, "result_type": self.type}
+
+
+@dataclass(frozen=True)
 class Done:
     result: dict[str, object] = field(default_factory=dict)
+    file: ResultFile | None = None
 
 
 @dataclass(frozen=True)
