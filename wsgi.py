@@ -11,6 +11,7 @@ import portal
 import web
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
+from adapters.storage import make_storage
 from tasks import outbox, worker
 from tasks.queue import Bell
 from web.db import db
@@ -24,6 +25,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app.config.update(PORTAL=settings, SECRET_KEY=settings.derived_key("cookies"))
     web.register(app)
     app.extensions["gateways"] = make_gateways(settings)
+    app.extensions["storage"] = make_storage(settings)
     app.extensions["bell"] = Bell(settings)
     app.cli.add_command(worker.command(settings))
     for door in (api, portal, cli):

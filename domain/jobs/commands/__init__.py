@@ -2,8 +2,9 @@
 
 from domain.jobs.commands.cancel import cancel
 from domain.jobs.commands.delete import delete
+from domain.jobs.commands.download import NoResult, download
 from domain.jobs.commands.enqueue import Holder, enqueue
 from domain.jobs.commands.retry import retry
 from domain.jobs.commands.start import start
 
-__all__ = ["Holder", "cancel", "delete", "enqueue", "retry", "start"]
+__all__ = ["Holder", "NoResult", "cancel", "delete", "download", "enqueue", "retry", "start"]
