@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from domain.jobs.outcomes import Outcome
-from domain.jobs.types import NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
-from tasks import notifications, refunds
+from domain.jobs.types import BULK_OPERATION, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
+from tasks import bulk, notifications, refunds
 from tasks.work import Work
 
 Handler = Callable[[Work], Outcome]
@@ -15,4 +15,5 @@ HANDLERS: dict[str, Handler] = {
     REFUND_PROCESSING.name: refunds.refund_processing,
     REFUND_RECONCILE.name: refunds.refund_reconcile,
     NOTIFICATION.name: notifications.notification,
+    BULK_OPERATION.name: bulk.bulk_operation,
 }

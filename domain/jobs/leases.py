@@ -108,6 +108,12 @@ def tell(session: Session, job_id: UUID, owner: str, percent: float, stage: str)
     return changed(session, held(job_id, owner).values(**values))
 
 
+def keep(session: Session, job_id: UUID, owner: str, result: dict[str, object], percent: float, stage: str) -> bool:
+    """Write what is there of the result so far; False if the job is no longer the caller's, who then must not commit."""
+    values = {"result": result, "progress_percent": min(max(int(percent), 0), 99), "stage": stage[:100]}
+    return changed(session, held(job_id, owner).values(**values, updated_at=database_now(session)))
+
+
 def pass_point_of_no_return(session: Session, job_id: UUID, owner: str) -> bool:
     """From here on the job cannot be cancelled; False if it is no longer the caller's."""
     return changed(session, held(job_id, owner).values(irrevocable_at=database_now(session)))
