@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain import idempotency
 from domain.db import read_only
 from domain.identity.tidying import forget_old
-from domain.jobs import leases
+from domain.jobs import counts, leases
 from domain.refunds import reconcile
 from tasks.context import Context
 from tasks.queue import Bell
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 RECONCILE_SECONDS = 10.0
+FOLD_SECONDS = 2.0
 TIDY_SECONDS = 3600.0
 
 
@@ -27,6 +28,7 @@ def start(context: Context, bell: Bell) -> list[Thread]:
     rounds: list[tuple[str, float, Callable[[Context, Bell], None]]] = [
         ("sweep", SWEEP_SECONDS, sweep),
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
+        ("fold", FOLD_SECONDS, fold_counts),
         ("tidy", TIDY_SECONDS, tidy),
     ]
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
@@ -59,6 +61,14 @@ def ask_for_reconciliation(context: Context, bell: Bell) -> None:
             return
     with context.sessions.begin() as session:
         reconcile.request(session)
+
+
+def fold_counts(context: Context, _bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if not counts.worth_folding(session):
+            return
+    with context.sessions.begin() as session:
+        counts.fold(session)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

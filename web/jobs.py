@@ -1,10 +1,11 @@
 """What both doors need for the files of jobs: sending one, and removing it once its job is gone."""
 
 import logging
+from urllib.parse import quote
 from uuid import UUID
 
 from flask import Response, after_this_request, current_app, g
-from werkzeug.datastructures import Headers
+from werkzeug.http import dump_options_header
 
 from domain.jobs import commands
 from domain.jobs.models import Job
@@ -31,9 +32,19 @@ def send_result(job_id: UUID) -> Response:
         except StorageError as error:
             log.warning("the result of job %s could not be read: %s", job_id, error)
             raise Unavailable("The file cannot be read right now. Try again in a moment.") from None
-    headers = Headers({"Content-Length": str(size), "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"})
-    headers.add("Content-Disposition", "attachment", filename=file.name)
+    headers = {
+        "Content-Length": str(size),
+        "Content-Disposition": attachment(file.name),
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
     return Response(pieces, headers=headers, content_type=file.type)
+
+
+def attachment(name: str) -> str:
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    full = {} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"}
+    return dump_options_header("attachment", {"filename": plain, **full})
 
 
 def remove_result(job: Job) -> None:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from domain.db import Identified, JsonObject, JsonValue, LongText, Timestamp, now
+from domain.db import Base, Identified, JsonObject, JsonValue, LongText, Timestamp, now
 
 
 class JobStatus(StrEnum):
@@ -22,10 +22,18 @@ class Job(Identified):
     __table_args__ = (
         CheckConstraint("status IN ('pending', 'processing', 'succeeded', 'failed', 'cancelled')", name="status_known"),
         CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress_is_percent"),
-        Index("ix_background_jobs_creator_id_status", "creator_id", "status"),
-        Index("ix_background_jobs_status_updated_at", "status", "updated_at"),
         Index("ix_background_jobs_created_at_id", "created_at", "id"),
+        Index("ix_background_jobs_creator_id_created_at", "creator_id", "created_at", "id"),
+        Index("ix_background_jobs_type_created_at", "type", "created_at", "id"),
+        Index("ix_background_jobs_status_created_at", "status", "created_at", "id"),
         Index("ix_background_jobs_status_run_after", "status", "run_after"),
+        Index("ix_background_jobs_finished_at_status", "finished_at", "status"),
+        Index(
+            "ix_background_jobs_lease_until",
+            "lease_until",
+            sqlite_where=text("lease_until IS NOT NULL"),
+            postgresql_where=text("lease_until IS NOT NULL"),
+        ),
         Index(
             "uq_background_jobs_one_live_per_subject",
             "type",
@@ -82,3 +90,16 @@ class JobEvent(Identified):
     at: Mapped[Timestamp] = mapped_column(default=now)
     event: Mapped[str] = mapped_column(String(30))
     message: Mapped[LongText | None]
+
+
+class JobCountChange(Base):
+    """How a count of jobs changed: written by triggers of the database (migration 0009), read and folded by `domain/jobs/counts.py`."""
+
+    __tablename__ = "job_count_changes"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    type: Mapped[str] = mapped_column(String(50))
+    creator_id: Mapped[UUID | None]
+    status: Mapped[str] = mapped_column(String(20))
+    change: Mapped[int] = mapped_column(BigInteger())
+    folded: Mapped[bool]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, String, cast, func, or_, select
+from sqlalchemy import ColumnElement, String, cast, func, literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from domain.access import Actor, Permission
 from domain.db import now
 from domain.errors import NotFound
 from domain.identity.models import Admin
+from domain.jobs import counts
 from domain.jobs.models import Job, JobEvent, JobStatus
 from domain.pagination import Page, PageRequest, Position, cut, window
 
@@ -94,8 +95,15 @@ def list_jobs(session: Session, actor: Actor, filters: JobFilters) -> Page[JobRo
 
 def summarise_jobs(session: Session, actor: Actor, filters: JobFilters) -> dict[str, Any]:
     """Counts per status under every filter but `status`."""
-    counted = select(Job.status, func.count()).where(*visible(actor), *filters.conditions()).group_by(Job.status)
-    return {str(status): 0 for status in JobStatus} | dict(session.execute(counted).tuples().all())
+    seen = visible(actor)
+    if filters.from_ is None and filters.to is None and not filters.q:
+        creators = [] if actor.can(Permission.JOBS_LIST_ALL) else [actor.admin_id]
+        creators += [filters.creator_id] if filters.creator_id is not None else []
+        found = counts.by_status(session, types=filters.type, creators=creators)
+    else:
+        counted = select(Job.status, func.count()).where(*seen, *filters.conditions()).group_by(Job.status)
+        found = dict(session.execute(counted).all())
+    return {str(status): found.get(status, 0) for status in JobStatus}
 
 
 def visible(actor: Actor) -> list[ColumnElement[bool]]:
@@ -167,10 +175,20 @@ def pulse(session: Session, actor: Actor) -> Pulse:
     ).one()
     running = session.scalar(select(func.count()).where(*seen, Job.status == JobStatus.PROCESSING)) or 0
     hours = {since + timedelta(hours=number): {"succeeded": 0, "failed": 0, "cancelled": 0} for number in range(24)}
-    for status, finished_at in session.execute(select(Job.status, Job.finished_at).where(*seen, Job.finished_at >= since)):
-        assert finished_at is not None
-        hours[finished_at.replace(minute=0, second=0, microsecond=0)][status] += 1
+    hour = hour_of(session, Job.finished_at.expression)
+    by_hour = select(hour, Job.status, func.count()).where(*seen, Job.finished_at >= since).group_by(hour, Job.status)
+    for start, status, count in session.execute(by_hour):
+        begun = datetime.fromisoformat(start).replace(tzinfo=UTC)
+        if begun in hours:
+            hours[begun][status] += count
     failed = sum(hour["failed"] for hour in hours.values())
     finished = sum(sum(hour.values()) for hour in hours.values())
     wait = None if oldest is None else max(round((moment - oldest).total_seconds()), 0)
-    return Pulse(waiting, running, wait, failed, finished, [Hour(start, **counts) for start, counts in hours.items()])
+    return Pulse(waiting, running, wait, failed, finished, [Hour(start, **ended) for start, ended in hours.items()])
+
+
+def hour_of(session: Session, column: ColumnElement[datetime | None]) -> ColumnElement[str]:
+    """The beginning of its hour in UTC, as text that Python reads."""
+    if session.get_bind().dialect.name == "postgresql":
+        return func.to_char(column, literal_column("'YYYY-MM-DD HH24:00'"))
+    return func.strftime(literal_column("'%Y-%m-%d %H:00'"), column)
