@@ -37,6 +37,7 @@ def load_settings() -> config.Config:
     try:
         settings = config.load()
         make_mailer(settings)  # whose settings have parts that only it understands
+        make_storage(settings)
         return settings
     except config.ConfigError as error:
         for mistake in error.mistakes:
