@@ -103,3 +103,16 @@ class JobCountChange(Base):
     status: Mapped[str] = mapped_column(String(20))
     change: Mapped[int] = mapped_column(BigInteger())
     folded: Mapped[bool]
+
+
+class WorkerHeartbeat(Identified):
+    """A worker process that says every few seconds that it lives; its row goes when it ends, or some time after it died."""
+
+    __tablename__ = "worker_heartbeats"
+
+    host: Mapped[str] = mapped_column(String(100))
+    pid: Mapped[int]
+    started_at: Mapped[Timestamp]
+    last_seen_at: Mapped[Timestamp]
+    threads: Mapped[int]
+    jobs_running: Mapped[int]
