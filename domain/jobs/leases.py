@@ -91,6 +91,8 @@ def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool
     if not changed(session, held(job_id, owner).values(**values)):
         return False
     events.note(session, job_id, *line_of(outcome))
+    if isinstance(outcome, Done) and outcome.then is not None:
+        outcome.then(session)
     return True
 
 

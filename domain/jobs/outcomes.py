@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,11 @@ class ResultFile:
 
 @dataclass(frozen=True)
 class Done:
+    """`then` is called in the transaction that writes it, so only where the job was still the worker's own."""
+
     result: dict[str, object] = field(default_factory=dict)
     file: ResultFile | None = None
+    then: Callable[[Session], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ class Handler(BaseHTTPRequestHandler):
     def get(self, key: str, _query: dict[str, list[str]], _body: bytes, fault: Fault | None) -> None:
         content = self.standin.objects.get(key)
         if content is None:
-            return self.refuse(404, "NoSuchKey")
+            self.refuse(404, "NoSuchKey")
+            return
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         rest = content[start:]
         cut = rest[: len(rest) // 2] if fault and fault.name == "cut" else None

@@ -25,9 +25,8 @@ def download(session: Session, actor: Actor, job_id: UUID) -> ResultFile:
     Whoever may not start such a job may not have its file either, not even one of their own from before their role changed.
     """
     job = lock_job(session, actor, job_id)
-    kind = type_of(job.type)
-    if kind.started_with is not None:
-        actor.require(kind.started_with)
+    for permission in type_of(job.type).permissions(job.payload):
+        actor.require(permission)
     if job.result_file is None:
         raise NoResult
     audit.record(session, actor, "export.downloaded", job, type=job.type, parameters=job.payload)

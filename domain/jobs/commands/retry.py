@@ -25,8 +25,8 @@ def retry(session: Session, actor: Actor, job_id: UUID) -> Job:
     job = lock_job(session, actor, job_id)
     actor.require_or_own(Permission.JOBS_RETRY, job.creator_id)
     kind = type_of(job.type)
-    if kind.started_with is not None:
-        actor.require(kind.started_with)
+    for permission in kind.permissions(job.payload):
+        actor.require(permission)
     if job.status != JobStatus.FAILED:
         raise CannotRetry("Only a failed job can be run again.", current_status=str(job.status))
     if not kind.run_again:

@@ -18,7 +18,8 @@ def start(session: Session, actor: Actor, type: str, parameters: dict[str, Any])
     if kind is None or kind.started_with is None:
         startable = ", ".join(each.name for each in JOB_TYPES.values() if each.started_with)
         raise Invalid(f"Only the portal starts jobs of that type. Start one of: {startable}.", field="type")
-    actor.require(kind.started_with)
+    for permission in kind.permissions(parameters):
+        actor.require(permission)
     job = enqueue(session, type, creator_id=actor.admin_id, metadata=parameters)
     session.flush()
     audit.record(session, actor, "job.started", job, after={"status": "pending"}, type=type, parameters=parameters)
