@@ -8,6 +8,7 @@ from cli.admin import admin
 from cli.audit import audit
 from cli.data import data
 from cli.db import db
+from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.openapi import openapi
 from cli.serve import serve
@@ -16,7 +17,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, audit, data, db, jobs, openapi, serve):
+    for command in (admin, audit, data, db, doctor, jobs, openapi, serve):
         app.cli.add_command(said_plainly(command))
 
 
