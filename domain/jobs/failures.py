@@ -91,7 +91,7 @@ def may_retry(actor: Actor, job: Job) -> bool:
     kind = type_of(job.type)
     own = job.creator_id is not None and job.creator_id == actor.admin_id
     allowed = own or actor.can(Permission.JOBS_RETRY)
-    return kind.run_again and allowed and (kind.started_with is None or actor.can(kind.started_with))
+    return kind.run_again and allowed and all(actor.can(permission) for permission in kind.permissions(job.payload))
 
 
 def trials_of(session: Session, actor: Actor, failed: Sequence[Job]) -> dict[str, list[Job]]:

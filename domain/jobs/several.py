@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from domain.access import Actor, Permission
@@ -59,8 +59,15 @@ def find_deletable(
 
 
 def find(
-    session: Session, actor: Actor, permission: Permission, statuses: Sequence[str], filters: JobFilters, picked, before, *also
-) -> Group:  # type: ignore[no-untyped-def]
+    session: Session,
+    actor: Actor,
+    permission: Permission,
+    statuses: Sequence[str],
+    filters: JobFilters,
+    picked: Collection[UUID],
+    before: datetime | None,
+    *also: ColumnElement[bool],
+) -> Group:
     conditions = [*visible(actor), Job.status.in_(statuses), *also]
     if picked:
         conditions.append(Job.id.in_(set(picked)))
