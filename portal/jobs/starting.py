@@ -10,7 +10,7 @@ from flask import g, render_template, request, url_for
 
 from domain.exports.permissions import permissions_for
 from domain.exports.request import Format, ReportType, read_request
-from domain.money import format_money
+from domain.money import format_money, is_currency
 from domain.refunds.models import Alternative
 from domain.refunds.preview import preview_decisions
 from portal.errors import Refusal
@@ -44,7 +44,7 @@ def export_form(narrowed: bool, refusal: Refusal | None = None) -> str:
     told, chips = queue_filters(query) if narrowed and request.method == "GET" else ({}, [])
     if request.method == "POST":
         told = {name: request.form[name] for name in NARROWING if request.form.get(name)}
-        chips = [{"word": name.replace("_", " ").capitalize(), "value": value} for name, value in told.items()]
+        chips = in_words({name: value[:200] for name, value in told.items()})
     form = {
         "report_type": typed("report_type", "refunds"),
         "from": typed("from", valid_day(query.since)),
@@ -74,10 +74,35 @@ def queue_filters(query: refunds.ListQuery) -> tuple[dict[str, str], list[dict[s
         "user_id": filters.user_id,
         "vendor_id": filters.vendor_id,
     }
-    words = [{"word": "Status", "value": query.status}] if filters.status else []
-    words += [{"word": "Search", "value": query.q}] if query.q else []
-    words += [chip for chip in refunds.chips(query) if chip["word"] != "Requested"]
-    return {name: str(value) for name, value in told.items() if value}, words
+    found = {name: str(value) for name, value in told.items() if value}
+    return found, in_words(found)
+
+
+def in_words(told: dict[str, str]) -> list[dict[str, str]]:
+    """The parameters that narrow an export, as the queue calls them."""
+    words = []
+    for name, value in told.items():
+        if name == "min_amount" and is_currency(told.get("currency", "")) and value.isdigit():
+            words.append({"word": "Amount", "value": f"at least {format_money(int(value), told['currency'], g.actor.locale)}"})
+        elif name not in ("min_amount", "currency"):
+            words.append({"word": WORDS[name], "value": "only this one" if name.endswith("_id") else plain(name, value)})
+    return words
+
+
+WORDS = {
+    "status": "Status",
+    "q": "Search",
+    "awaiting": "Awaiting",
+    "processing_state": "Payment",
+    "reason": "Reason",
+    "priority": "Priority",
+    "user_id": "Customer",
+    "vendor_id": "Vendor",
+}
+
+
+def plain(name: str, value: str) -> str:
+    return value if name == "q" else value.replace("_", " ").capitalize()
 
 
 def valid_day(text: str) -> str:

@@ -72,6 +72,7 @@ document.addEventListener("htmx:after:swap", () => {
     const row = opener?.closest?.("#job-rows > tr");
     const id = row?.dataset.job;
     const near = row?.nextElementSibling?.dataset.job ?? row?.previousElementSibling?.dataset.job;
+    opener = null;
     closeDialog();
     chosen.clear();
     showChoice();

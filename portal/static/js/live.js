@@ -3,7 +3,7 @@
 const BEAT = 2000;
 const SLOW = 15_000;
 const PRESENT = 15 * 60_000;
-const live = { paused: remembered("live") === "paused", at: Date.now(), began: 0, took: 0, troubles: 0, tag: "", url: "", moved: Date.now(), timer: 0 };
+const live = { paused: remembered("live") === "paused", at: Date.now(), began: 0, took: 0, troubles: 0, tag: "", url: "", held: null, job: "", moved: Date.now(), timer: 0 };
 const asker = () => $("#live[hx-trigger]");
 
 function dirty() {
@@ -90,6 +90,8 @@ document.addEventListener("htmx:after:request", (event) => {
     const asked = asker()?.getAttribute("hx-get");
     if (asked && asked !== live.url) return void event.preventDefault();
     live.troubles = 0;
+    live.held = document.activeElement;
+    live.job = live.held?.closest?.("[data-job]")?.dataset.job;
     live.at = Date.now();
     live.tag = response.headers.get("HX-PTag") ?? "";
   }
@@ -104,7 +106,15 @@ document.addEventListener("htmx:error", (event) => {
   showLive();
 }, true);
 
+// What had the focus may be gone, as a job's Cancel is when it has ended: the job itself has it then.
+function keepFocus() {
+  if (!live.held || live.held.isConnected) return;
+  live.held = null;
+  if (document.activeElement === document.body) (document.getElementById(`open-${live.job}`) ?? $("#page-title"))?.focus();
+}
+
 document.addEventListener("htmx:after:swap", (event) => {
+  keepFocus();
   if (isPoll(event)) return;
   live.tag = "";
   live.at = Date.now();
