@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from domain.access import Actor
@@ -20,10 +20,11 @@ MOST_CREATORS = 50
 
 def count_attention(session: Session, actor: Actor) -> int:
     """How many jobs run now or failed in the last 24 hours, of those the actor may see."""
-    lately = now() - LATELY
-    failed = (Job.status == JobStatus.FAILED) & (Job.updated_at >= lately) & (Job.finished_at >= lately)
-    wanted = select(func.count()).select_from(Job).where(*visible(actor), or_(Job.status == JobStatus.PROCESSING, failed))
-    return session.scalar(wanted) or 0
+    running = select(func.count()).select_from(Job).where(*visible(actor), Job.status == JobStatus.PROCESSING)
+    # Grouped rather than narrowed by status: by its status alone an index would be read through all failures there ever were.
+    ended = select(Job.status, func.count()).where(*visible(actor), Job.finished_at >= now() - LATELY).group_by(Job.status)
+    failed = dict(session.execute(ended).tuples().all()).get(str(JobStatus.FAILED), 0)
+    return (session.scalar(running) or 0) + failed
 
 
 def list_creators(session: Session, actor: Actor) -> list[tuple[UUID, str]]:

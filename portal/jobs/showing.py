@@ -35,7 +35,7 @@ def detail_context(detail: JobDetail) -> dict[str, Any]:
         "now_url": url_for("portal.jobs.now_one", job_id=job.id),
         "under_way": not job.finished or (job.status == JobStatus.CANCELLED and job.cancel_acknowledged_at is None),
         "parameters": [(words(name), value(given)) for name, given in job.payload.items() if name not in ("retry_of", "refund_id")],
-        "result": [(words(name), value(given)) for name, given in (job.result or {}).items() if name != "verdicts"],
+        "result": facts(job.result or {}),
         "verdicts": verdicts((job.result or {}).get("verdicts")),
         "error": job.error if job.status == JobStatus.FAILED else None,
         "timeline": timeline(detail),
@@ -48,6 +48,13 @@ def detail_context(detail: JobDetail) -> dict[str, Any]:
         if type_of(job.type).cancellable or job.finished
         else "A job of this type always comes to its end: it cannot be cancelled.",
     }
+
+
+def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """What came of it, item by item; counts of several kinds each by itself."""
+    plain = {name: given for name, given in result.items() if name not in ("verdicts", "counts")}
+    counts = result.get("counts")
+    return [(words(name), value(given)) for name, given in {**plain, **(counts if isinstance(counts, dict) else {})}.items()]
 
 
 def verdicts(given: object) -> list[dict[str, str]]:

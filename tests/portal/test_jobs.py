@@ -202,7 +202,7 @@ class TestPage:
         )
         page = mira.open(f"/jobs/{job.id}").text
         assert f'href="/refunds/{refund.id}">{refund.refund_number}' in page
-        assert "Paid: re_1." in page and "1 paid" in page
+        assert "Paid: re_1." in page and "1 paid" in page and "<dt>Paid</dt>" in page
 
     def test_a_payout_says_that_it_cannot_be_cancelled_and_leads_to_its_refund(self, mira, made):
         refund = made(make_refund, status="approved")
