@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,9 @@ from domain.identity.models import Admin
 from domain.jobs import counts
 from domain.jobs.models import Job, JobEvent, JobStatus
 from domain.pagination import Page, PageRequest, Position, cut, window
+
+SHORT_ID = re.compile(r"[0-9a-fA-F]{6,8}")
+"""The beginning of an id, as the monitor shows it."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class JobFilters(PageRequest):
                 or_(
                     cast(Job.payload, String).icontains(self.q, autoescape=True),
                     Job.type.icontains(self.q.replace(" ", "_"), autoescape=True),
+                    *([cast(Job.id, String).startswith(self.q.lower())] if SHORT_ID.fullmatch(self.q) else []),
                 )
             )
         return found

@@ -111,6 +111,10 @@ class TestList:
         job = made(make_job)
         assert mira.open(f"/jobs?q={job.id}").headers["Location"].endswith(f"/jobs/{job.id}")
 
+    def test_a_short_id_finds_its_job(self, mira, made):
+        job, _ = made(make_job), made(make_job)
+        assert rows(mira.open(f"/jobs?q={str(job.id)[:8]}")) == short(job)
+
     def test_an_empty_monitor_and_a_filter_without_match_read_differently(self, mira):
         assert "No jobs yet" in mira.open("/jobs").text
         assert "No match" in mira.open("/jobs?q=zzz").text
