@@ -256,6 +256,17 @@ def test_an_ended_session_leads_to_signing_in(house, visit, mira):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_job_that_somebody_deleted_is_said_to_be_gone_once(house, visit, mira, change):
+    job = running(house)
+    page = visit(mira)
+    page.goto(f"/jobs/{job.id}")
+    change(job, status="cancelled", deleted_at=now())
+    expect(page.get_by_role("alert").filter(has_text="Not found")).to_be_visible()
+    asked = polls(page)
+    page.wait_for_timeout(2600)
+    assert asked == []
+
+
 def test_filters_keep_their_address_and_the_poll_follows_them(house, visit, mira):
     failed = house.make(make_job, status="failed")
     running(house)

@@ -83,7 +83,8 @@ document.addEventListener("htmx:after:request", (event) => {
   if (!isPoll(event)) return;
   const { response } = event.detail.ctx;
   live.took = performance.now() - live.began;
-  if (response.status >= 400) {
+  if (response.status === 404) asker()?.removeAttribute("hx-trigger"); // deleted meanwhile: said once, and not asked for again
+  else if (response.status >= 400) {
     live.troubles += 1;
     if (response.status !== 401) event.preventDefault();
   } else {
