@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CURRENCY = re.compile(r"[A-Z]{3}")
+BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class ConfigError(Exception):
@@ -36,6 +37,8 @@ class Config:
     public_url: str  # where people reach the portal: links in messages, secure cookies when https
     cors_origins: tuple[str, ...]  # other origins whose pages may call the API
     trusted_proxies: int  # how many proxies in front may be believed about the caller's address
+    storage_url: str  # file:///folder or s3://bucket/prefix: where files that people download are kept
+    s3_endpoint_url: str | None  # of a store that speaks S3 but is not Amazon's
     smtp_url: str | None  # smtp:// or smtps://; unset: messages go to data_dir/outbox
     mail_from: str
     stripe_api_key: str | None
@@ -49,6 +52,7 @@ class Config:
     dual_approval_limits: Mapping[str, int]  # minor units per currency; one that is not listed always needs two
     default_currency: str
     rate_limit: tuple[int, int]  # calls, per seconds, for each admin
+    job_retention_days: int  # how long finished jobs and their files are kept, and the rows of deleted ones
     jwt_issuer: str
     jwt_audience: str
     jwt_jwks_file: Path | None  # public keys of an outside issuer whose tokens are accepted as well
@@ -95,6 +99,8 @@ def read(env: Reader) -> Config:
         public_url=public_url,
         cors_origins=origins(env),
         trusted_proxies=env.integer("TRUSTED_PROXIES", 0, minimum=0, maximum=10),
+        storage_url=storage_url(env, data_dir),
+        s3_endpoint_url=env.url("S3_ENDPOINT_URL", "", ("http", "https")) or None,
         smtp_url=env.url("SMTP_URL", "", ("smtp", "smtps")) or None,
         mail_from=env.text("MAIL_FROM", "Marketplace <no-reply@localhost>"),
         stripe_api_key=env.text("STRIPE_API_KEY", "") or None,
@@ -108,6 +114,7 @@ def read(env: Reader) -> Config:
         dual_approval_limits=limits(env),
         default_currency=env.matching("DEFAULT_CURRENCY", "INR", CURRENCY, "an ISO 4217 code such as INR"),
         rate_limit=rate(env),
+        job_retention_days=env.integer("JOB_RETENTION_DAYS", 30, minimum=1, maximum=3650),
         jwt_issuer=env.text("JWT_ISSUER", "admin-portal"),
         jwt_audience=env.text("JWT_AUDIENCE", "admin-api"),
         jwt_jwks_file=env.file("JWT_JWKS_FILE"),
@@ -204,6 +211,21 @@ def kept_secret(path: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def storage_url(env: Reader, data_dir: Path) -> str:
+    default = (data_dir / "storage").as_uri()
+    url = env.url("STORAGE_URL", default, ("file", "s3"))
+    parts = urlsplit(url)
+    if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        env.wrong("STORAGE_URL", "its folder is not an absolute path", "write one with three slashes, as in file:///srv/portal/files")
+    elif parts.scheme == "s3" and not BUCKET.fullmatch(parts.netloc):
+        env.wrong(
+            "STORAGE_URL", "it names no bucket", "write s3://bucket or s3://bucket/prefix, and the keys in AWS_ACCESS_KEY_ID and so on"
+        )
+    else:
+        return url
+    return default
 
 
 def origins(env: Reader) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import portal
 import web
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
+from adapters.storage import make_storage
 from tasks import outbox, worker
 from tasks.queue import Bell
 from web.db import db
@@ -24,6 +25,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     app.config.update(PORTAL=settings, SECRET_KEY=settings.derived_key("cookies"))
     web.register(app)
     app.extensions["gateways"] = make_gateways(settings)
+    app.extensions["storage"] = make_storage(settings)
     app.extensions["bell"] = Bell(settings)
     app.cli.add_command(worker.command(settings))
     for door in (api, portal, cli):
@@ -35,6 +37,7 @@ def load_settings() -> config.Config:
     try:
         settings = config.load()
         make_mailer(settings)  # whose settings have parts that only it understands
+        make_storage(settings)
         return settings
     except config.ConfigError as error:
         for mistake in error.mistakes:

@@ -8,6 +8,8 @@ from cli.admin import admin
 from cli.audit import audit
 from cli.data import data
 from cli.db import db
+from cli.doctor import doctor
+from cli.jobs import jobs
 from cli.openapi import openapi
 from cli.serve import serve
 from config import ConfigError
@@ -15,7 +17,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, audit, data, db, openapi, serve):
+    for command in (admin, audit, data, db, doctor, jobs, openapi, serve):
         app.cli.add_command(said_plainly(command))
 
 

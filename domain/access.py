@@ -56,6 +56,7 @@ class Permission(StrEnum):
     JOBS_LIST = "jobs:list", "See own background jobs"
     JOBS_LIST_ALL = "jobs:list_all", "See everybody's background jobs"
     JOBS_CANCEL = "jobs:cancel", "Cancel background jobs"
+    JOBS_RETRY = "jobs:retry", "Run failed background jobs again"
     JOBS_DELETE = "jobs:delete", "Delete finished background jobs"
     ROLES_LIST = "roles:list", "See roles and their permissions"
     ROLES_MANAGE = "roles:manage", "Create, change and delete custom roles"

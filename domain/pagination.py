@@ -76,7 +76,10 @@ class Page(Generic[T]):
         }
 
 
-def window(rows: Select[Any], request: PageRequest, at: ColumnElement[datetime], id: ColumnElement[UUID]) -> Select[Any]:
+Rows = Select[*tuple[Any, ...]]
+
+
+def window(rows: Rows, request: PageRequest, at: ColumnElement[datetime], id: ColumnElement[UUID]) -> Rows:
     """The rows of one page and one more, which tells whether there is a next."""
     rows = rows.order_by(at.desc(), id.desc()).limit(request.page_size + 1)
     if request.cursor is None:

@@ -14,14 +14,15 @@ from jinja2 import StrictUndefined
 from domain.access import Permission
 from domain.errors import DomainError
 from domain.identity.sessions import IDLE
+from domain.jobs.attention import count_attention
 from domain.refunds.counts import count_pending
-from portal import account, assets, auth, errors, forgery, formats, help, refunds, wording
+from portal import account, assets, auth, errors, forgery, formats, help, jobs, refunds, wording
 from web import auth as sessions
 from web.access import needs
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
-for part in (assets, auth, account, help, refunds):
+for part in (assets, auth, account, help, jobs, refunds):
     portal.register_blueprint(part.blp)
 
 
@@ -33,11 +34,13 @@ class Entry:
     icon: str
     endpoint: str
     permission: Permission | None = None
-    count: Callable[[], int] | None = None
+    count: Callable[[], int | None] | None = None
+    counts: str = "waiting"
 
 
 NAVIGATION = (
     Entry("Refunds", "receipt-text", "portal.refunds.index", Permission.REFUNDS_LIST, lambda: count_pending(db.session, g.actor)),
+    Entry("Jobs", "layers", "portal.jobs.index", Permission.JOBS_LIST, lambda: count_attention(db.session, g.actor), "running or failed"),
     Entry("Help", "circle-help", "portal.help.keys"),
 )
 
@@ -59,6 +62,7 @@ def navigation() -> list[dict[str, object]]:
             "url": url_for(entry.endpoint),
             "current": entry.endpoint.rpartition(".")[0] == here,
             "count": entry.count() if entry.count else None,
+            "counts": entry.counts,
         }
         for entry in NAVIGATION
         if allowed(entry)

@@ -8,8 +8,8 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, request, url_for
 
 STATIC = Path(__file__).parent / "static"
-STYLES = "tokens base layout button field pill notice table tabs dialog detail account".split()
-SCRIPTS = "page money refunds keys".split()
+STYLES = "tokens base layout button field pill notice table tabs dialog detail account jobs".split()
+SCRIPTS = "page money refunds live jobs keys".split()
 LIBRARIES = ("htmx-4.0.1.min.js", "tinykeys-4.0.0.umd.js")
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "woff2": "font/woff2"}
 
@@ -61,5 +61,11 @@ def contents() -> dict[str, tuple[bytes, bytes | None]]:
 def script() -> bytes:
     """The libraries, then our own parts in one scope that nothing on the page can reach into."""
     libraries = b"\n".join((STATIC / "vendor" / name).read_bytes().split(b"//# sourceMappingURL")[0] for name in LIBRARIES)
-    own = b"\n".join((STATIC / "js" / f"{part}.js").read_bytes() for part in SCRIPTS)
+    own = b"\n".join(lines(STATIC / "js" / f"{part}.js") for part in SCRIPTS)
     return libraries + b"\n;(() => {\n" + own + b"\n})();\n"
+
+
+def lines(file: Path) -> bytes:
+    """A script of ours without its indentation and the lines that are comments: what readers need and browsers do not."""
+    stripped = (line.strip() for line in file.read_bytes().splitlines())
+    return b"\n".join(line for line in stripped if line and not line.startswith(b"//"))

@@ -8,7 +8,7 @@ from web.access import needs
 blp = Blueprint("help", __name__, url_prefix="/help")
 
 KEYS = (
-    ("Next, previous refund", ("J", "K"), "/"),
+    ("Next, previous row", ("J", "K"), "/"),
     ("Open", ("O", "Enter"), "/"),
     ("Close", ("Esc",), ""),
     ("Approve…", ("A",), ""),
@@ -18,6 +18,8 @@ KEYS = (
     ("Previous, next page", ("[", "]"), "/"),
     ("Send the form", ("Ctrl", "Enter"), "+"),
     ("Go to refunds", ("G", "R"), "then"),
+    ("Go to jobs", ("G", "J"), "then"),
+    ("Pause live updates", ("P",), ""),
     ("Change theme", ("T",), ""),
     ("These shortcuts", ("?",), ""),
 )

@@ -17,6 +17,11 @@ def render(template: str, *, fragment: str, **context: object) -> str:
     return render_template(fragment if part else template, in_dialog=part, **context)
 
 
+def seen_already(tag: str) -> bool:
+    """Whether the fragment with this tag is what a poll brought last."""
+    return request.headers.get("HX-PTag") == tag
+
+
 def page_arguments() -> MultiDict[str, str]:
     """The query of the page a fragment will land in; a whole page, and a link to one, carry it themselves."""
     if request.args or not partial():

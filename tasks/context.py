@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
+from adapters.storage import make_storage
 from config import Config
 from domain.db import make_engine
 from domain.notifications.delivery import Mailer
 from domain.refunds.gateway import Gateways
+from domain.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Context:
     sessions: sessionmaker[Session]
     gateways: Gateways
     mailer: Mailer
+    storage: Storage
     stopping: Event = field(default_factory=Event)
 
 
@@ -36,4 +39,5 @@ def make_context(config: Config) -> Context:
         sessions=sessionmaker(engine, expire_on_commit=False),
         gateways=make_gateways(config),
         mailer=make_mailer(config),
+        storage=make_storage(config),
     )

@@ -11,24 +11,29 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain import idempotency
 from domain.db import read_only
 from domain.identity.tidying import forget_old
-from domain.jobs import leases
+from domain.jobs import counts, leases, workers
 from domain.refunds import reconcile
 from tasks.context import Context
+from tasks.presence import Presence
 from tasks.queue import Bell
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
 RECONCILE_SECONDS = 10.0
+FOLD_SECONDS = 2.0
 TIDY_SECONDS = 3600.0
 
 
-def start(context: Context, bell: Bell) -> list[Thread]:
+def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
     rounds: list[tuple[str, float, Callable[[Context, Bell], None]]] = [
+        ("presence", workers.BEATS_EVERY_SECONDS, presence.beat),
         ("sweep", SWEEP_SECONDS, sweep),
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
+        ("fold", FOLD_SECONDS, fold_counts),
         ("tidy", TIDY_SECONDS, tidy),
     ]
+    once(context, bell, presence.beat)
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
     for thread in threads:
         thread.start()
@@ -37,10 +42,14 @@ def start(context: Context, bell: Bell) -> list[Thread]:
 
 def every(context: Context, bell: Bell, seconds: float, act: Callable[[Context, Bell], None]) -> None:
     while not context.stopping.wait(seconds):
-        try:
-            act(context, bell)
-        except SQLAlchemyError as error:
-            log.warning("%s could not reach the database (%s)", act.__name__, type(error).__name__)
+        once(context, bell, act)
+
+
+def once(context: Context, bell: Bell, act: Callable[[Context, Bell], None]) -> None:
+    try:
+        act(context, bell)
+    except SQLAlchemyError as error:
+        log.warning("%s could not reach the database (%s)", act.__name__, type(error).__name__)
 
 
 def sweep(context: Context, bell: Bell) -> None:
@@ -59,6 +68,14 @@ def ask_for_reconciliation(context: Context, bell: Bell) -> None:
             return
     with context.sessions.begin() as session:
         reconcile.request(session)
+
+
+def fold_counts(context: Context, _bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if not counts.worth_folding(session):
+            return
+    with context.sessions.begin() as session:
+        counts.fold(session)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

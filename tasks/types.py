@@ -1,36 +1,20 @@
-"""Every type of job and the one line of domain behind it. A new type is a function here."""
+"""Which function does the work of which type of job: one small module each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
 
-from domain.jobs.models import Job
 from domain.jobs.outcomes import Outcome
-from domain.notifications import NOTIFICATION
-from domain.notifications.delivery import deliver
-from domain.refunds.commands.decision import REFUND_PROCESSING
-from domain.refunds.reconcile import REFUND_RECONCILE, reconcile
-from domain.refunds.settlement import settle
-from tasks.context import Context
+from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
+from tasks import bulk, exports, notifications, refunds
+from tasks.work import Work
 
-
-def refund_processing(job: Job, context: Context) -> Outcome:
-    return settle(context.sessions.begin, context.gateways, UUID(str(job.payload["refund_id"])))
-
-
-def refund_reconcile(job: Job, context: Context) -> Outcome:
-    return reconcile(context.sessions.begin, context.gateways)
-
-
-def notification(job: Job, context: Context) -> Outcome:
-    return deliver(context.sessions, job, context.mailer, context.config.public_url)
-
-
-Handler = Callable[[Job, Context], Outcome]
+Handler = Callable[[Work], Outcome]
 
 HANDLERS: dict[str, Handler] = {
-    REFUND_PROCESSING: refund_processing,
-    REFUND_RECONCILE: refund_reconcile,
-    NOTIFICATION: notification,
+    REFUND_PROCESSING.name: refunds.refund_processing,
+    REFUND_RECONCILE.name: refunds.refund_reconcile,
+    NOTIFICATION.name: notifications.notification,
+    BULK_OPERATION.name: bulk.bulk_operation,
+    ANALYTICS_EXPORT.name: exports.analytics_export,
 }

@@ -10,6 +10,7 @@ import click
 from config import Config
 from tasks import outbox, timekeeper
 from tasks.context import make_context
+from tasks.presence import Presence
 from tasks.queue import Bell
 from tasks.runner import Runner
 
@@ -25,7 +26,8 @@ def work(config: Config, threads: int) -> None:
     bell = Bell(config, runner.run)
     outbox.connect(context.sessions, bell.ring)
     runner.start_heartbeat()
-    timekeeper.start(context, bell)
+    presence = Presence(runner, threads)
+    timekeeper.start(context, bell, presence)
     consumer = bell.queue.create_consumer(
         workers=threads,
         worker_type="thread",
@@ -41,6 +43,7 @@ def work(config: Config, threads: int) -> None:
         consumer.run()
     finally:
         context.stopping.set()
+        presence.end(context)
         context.engine.dispose()
 
 

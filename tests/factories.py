@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, object_session
 from domain.access import Actor
 from domain.db import now
 from domain.identity.models import Admin
+from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
 from domain.refunds.models import ProcessingState, Refund, RefundStatus, Requester
 from domain.roles.models import Role
@@ -169,6 +170,24 @@ def make_referral(session: Session, **fields: Any) -> Referral:
         if side not in fields:
             defaults[side] = make_user(session).id
     return added(session, Referral(**{**defaults, **fields}))
+
+
+def make_job(session: Session, **fields: Any) -> Job:
+    """A pending clean-up of the system's. For one further on name its `status`: what goes with it is filled in."""
+    moment = now()
+    status = fields.get("status", JobStatus.PENDING)
+    defaults: dict[str, Any] = {"type": "cleanup", "payload": {}, "created_at": moment - timedelta(minutes=5), "run_after": moment}
+    if status != JobStatus.PENDING:
+        defaults |= {"started_at": moment - timedelta(minutes=4), "attempts": 1}
+    if status == JobStatus.PROCESSING:
+        defaults |= {"lease_owner": "tests", "lease_until": moment + timedelta(hours=1)}
+    if status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED):
+        defaults["finished_at"] = moment - timedelta(minutes=3)
+    if status == JobStatus.FAILED:
+        defaults["error"] = {"code": "WORKER_LOST", "message": "The worker was lost each time it ran this job."}
+    if status == JobStatus.CANCELLED:
+        defaults |= {"cancelled_at": moment - timedelta(minutes=3), "cancel_acknowledged_at": moment - timedelta(minutes=3)}
+    return added(session, Job(**{**defaults, **fields}))
 
 
 def added(session: Session, row: Row) -> Row:

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
-DIRECT = f"{SETUP['options']['install_requires']}{SETUP['options.extras_require']['test']}".split()
+DIRECT = "".join((SETUP["options"]["install_requires"], *SETUP["options.extras_require"].values())).split()
 
 
 @pytest.mark.parametrize("requirement", DIRECT)
@@ -22,6 +22,6 @@ def test_the_page_names_the_package_at_its_locked_version(requirement):
     assert f"| {name} | {locked[1]} |" in (ROOT / "docs" / "dependencies.md").read_text()
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-s3.txt", "requirements-dev.txt"])
 def test_a_lock_file_names_no_host(lock):
     assert not re.search("://|--(index|find|trusted|extra)", (ROOT / lock).read_text())

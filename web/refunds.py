@@ -3,16 +3,12 @@
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
-from domain.jobs import leases
 from domain.jobs.commands import Holder
-from domain.jobs.models import Job, JobStatus
-from domain.refunds.commands.decision import REFUND_PROCESSING
 from domain.refunds.gateway import Gateways
 from domain.refunds.policy import RefundPolicy
-from domain.refunds.settlement import Transactions, settle_held
+from domain.refunds.settlement import Transactions, hold_payout, settle_held
 from web.db import db
 from web.requests import request_id
 
@@ -40,15 +36,7 @@ def pay_now(refund_id: UUID) -> None:
     transactions: Transactions = sessionmaker(db.engine, expire_on_commit=False).begin
     me = holder()
     with transactions() as session:
-        job = session.scalars(
-            select(Job).where(
-                Job.type == REFUND_PROCESSING,
-                Job.subject_id == refund_id,
-                Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING)),
-            )
-        ).first()
-        if job is None:
-            return
-        if job.lease_owner != me.name and leases.claim(session, job.id, me.name) is None:
-            return
-    settle_held(transactions, gateways(), job.id, me.name, refund_id, seconds=current_app.config["PORTAL"].gateway_timeout_seconds)
+        job_id = hold_payout(session, refund_id, me)
+    if job_id is None:
+        return
+    settle_held(transactions, gateways(), job_id, me.name, refund_id, seconds=current_app.config["PORTAL"].gateway_timeout_seconds)

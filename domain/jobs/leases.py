@@ -7,6 +7,7 @@ on PostgreSQL, where several hosts work with clocks of their own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from sqlalchemy import CursorResult, Update, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from domain.db import now
+from domain.jobs import events
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.outcomes import Again, Done, Outcome
 
@@ -46,7 +48,10 @@ def claim(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) 
             updated_at=moment,
         ),
     )
-    return session.get(Job, job_id, populate_existing=True) if won else None
+    if not won:
+        return None
+    events.note(session, job_id, "claimed", owner)
+    return session.get(Job, job_id, populate_existing=True)
 
 
 def renew(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) -> bool:
@@ -71,6 +76,7 @@ def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool
             "status": JobStatus.SUCCEEDED,
             "progress_percent": 100,
             "result": outcome.result,
+            **(outcome.file.columns() if outcome.file else {}),
             "error": None,
             "finished_at": moment,
             "stage": None,
@@ -82,13 +88,62 @@ def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool
             "finished_at": moment,
             "stage": None,
         }
+    if not changed(session, held(job_id, owner).values(**values)):
+        return False
+    events.note(session, job_id, *line_of(outcome))
+    if isinstance(outcome, Done) and outcome.then is not None:
+        outcome.then(session)
+    return True
+
+
+def line_of(outcome: Outcome) -> tuple[str, str | None]:
+    if isinstance(outcome, Again):
+        return "handed_back", outcome.message or None
+    if isinstance(outcome, Done):
+        return "succeeded", None
+    return "failed", f"{outcome.code}: {outcome.message}"
+
+
+def tell(session: Session, job_id: UUID, owner: str, percent: float, stage: str) -> bool:
+    """Write how far the work is; False if the job is no longer the caller's."""
+    values = {"progress_percent": min(max(int(percent), 0), 99), "stage": stage[:100], "updated_at": database_now(session)}
     return changed(session, held(job_id, owner).values(**values))
+
+
+def keep(session: Session, job_id: UUID, owner: str, result: dict[str, object], percent: float, stage: str) -> bool:
+    """Write what is there of the result so far; False if the job is no longer the caller's, who then must not commit."""
+    values = {"result": result, "progress_percent": min(max(int(percent), 0), 99), "stage": stage[:100]}
+    return changed(session, held(job_id, owner).values(**values, updated_at=database_now(session)))
+
+
+def pass_point_of_no_return(session: Session, job_id: UUID, owner: str) -> bool:
+    """From here on the job cannot be cancelled; False if it is no longer the caller's."""
+    return changed(session, held(job_id, owner).values(irrevocable_at=database_now(session)))
+
+
+def still_held(session: Session, owners: Mapping[UUID, str]) -> set[UUID]:
+    """Which of these jobs are still their owners' to work on: not cancelled, not given to another."""
+    if not owners:
+        return set()
+    rows = session.execute(select(Job.id, Job.lease_owner).where(Job.id.in_(owners), Job.status == JobStatus.PROCESSING))
+    return {job_id for job_id, owner in rows if owners[job_id] == owner}
+
+
+def acknowledge(session: Session, job_id: UUID, owner: str) -> None:
+    """The worker has stopped a cancelled job and removed its files."""
+    moment = database_now(session)
+    stopped = update(Job).where(Job.id == job_id, Job.lease_owner == owner, Job.status == JobStatus.CANCELLED)
+    session.execute(stopped.values(cancel_acknowledged_at=moment, lease_owner=None, lease_until=None))
 
 
 def sweep(session: Session) -> list[UUID]:
     """Free what dead workers held, and answer the jobs the queue should be told of (again)."""
     moment = database_now(session)
     lost = and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment)
+    abandoned = and_(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < moment)
+    session.execute(update(Job).where(abandoned).values(cancel_acknowledged_at=moment, lease_owner=None, lease_until=None))
+    for job_id in session.scalars(select(Job.id).where(lost)):
+        events.note(session, job_id, "lost", "Its worker did not renew the lease.")
     session.execute(
         update(Job)
         .where(lost, Job.losses + 1 >= Job.max_attempts)
@@ -141,6 +196,7 @@ def nothing_to_sweep(session: Session) -> bool:
             .where(
                 or_(
                     and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment),
+                    and_(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < moment),
                     and_(
                         Job.status == JobStatus.PENDING,
                         Job.run_after <= moment,

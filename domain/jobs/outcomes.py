@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A file in storage that people download: its name there, the name a browser saves it under, its media type."""
+
+    stored: str
+    name: str
+    type: str
+
+    def columns(self) -> dict[str, object]:
+        return {"result_file": self.stored, "result_name": self.name, "result_type": self.type}
 
 
 @dataclass(frozen=True)
 class Done:
+    """`then` is called in the transaction that writes it, so only where the job was still the worker's own."""
+
     result: dict[str, object] = field(default_factory=dict)
+    file: ResultFile | None = None
+    then: Callable[[Session], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from domain.identity.mfa import Sealer
 from domain.identity.models import Admin
 from domain.identity.passwords import Passwords
 from domain.jobs.models import Job
+from domain.marketplace.demo_jobs import History
 from domain.marketplace.demo_refunds import Requesters, Requests
 from domain.marketplace.demo_trade import Traders
 from domain.marketplace.models import Booking, Payment, User, Vendor
@@ -94,6 +95,7 @@ def load(session: Session, actor: Actor, tools: Tools, refunds: int, moment: dat
     requests = Requesters(moment, random, traders, approvers, tools.policy, tools.gateway).everything(refunds)
     trade = traders.everything_else(refunds)
     place_orders(tools.gateway, requests)
+    past = History(moment, random, team, requests.refunds).everything()
     numbers = [RefundNumber(year=year, last=last) for year, last in requests.last_numbers.items()]
     made: dict[str, Sequence[Base]] = {
         "admins": team,
@@ -104,7 +106,8 @@ def load(session: Session, actor: Actor, tools: Tools, refunds: int, moment: dat
         "refunds": requests.refunds,
         "approvals": requests.approvals,
         "attempts": requests.attempts,
-        "jobs": requests.jobs,
+        "jobs": [*requests.jobs, *past.jobs],
+        "job_events": past.events,
         "referrals": trade.referrals,
     }
     for rows in (*made.values(), numbers):

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 from domain.identity.models import Admin
 from domain.jobs.models import Job
+from domain.jobs.types import NEVER_GIVEN_UP, REFUND_PROCESSING
 from domain.marketplace import demo_texts as texts
 from domain.marketplace.demo_markets import AMERICA, INDIA, JAPAN, KUWAIT, Market
 from domain.marketplace.demo_trade import Purchase, Traders, kept
 from domain.marketplace.models import Payment
-from domain.refunds.commands.decision import NEVER_GIVEN_UP, REFUND_PROCESSING
 from domain.refunds.gateway import Gateway
 from domain.refunds.models import (
     Alternative,
@@ -316,7 +316,7 @@ def payout(refund: Refund, run_after: datetime) -> Job:
     assert refund.approved_at is not None
     return Job(
         id=uuid4(),
-        type=REFUND_PROCESSING,
+        type=REFUND_PROCESSING.name,
         creator_id=refund.approved_by,
         subject_id=refund.id,
         payload={"refund_id": str(refund.id), "refund_number": refund.refund_number},

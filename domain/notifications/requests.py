@@ -15,11 +15,11 @@ from domain.db import now
 from domain.identity.models import Admin
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job
+from domain.jobs.types import NOTIFICATION
 from domain.marketplace.models import User, Vendor
 from domain.refunds.models import Refund, RefundApproval, RefundStatus
 from domain.roles.models import Role
 
-NOTIFICATION = "notification"
 # The gateway is being asked at this very moment: a little later the customer can be told what it answered.
 UNTIL_THE_GATEWAY_ANSWERED = timedelta(seconds=10)
 
@@ -68,7 +68,7 @@ def request(session: Session, notice: Notice, refund: Refund, audience: Audience
     waits = UNTIL_THE_GATEWAY_ANSWERED if (notice, audience) == (Notice.REFUND_APPROVED, Audience.USER) else timedelta()
     return enqueue(
         session,
-        NOTIFICATION,
+        NOTIFICATION.name,
         metadata={
             "notice": str(notice),
             "audience": str(audience),

@@ -18,14 +18,14 @@ from domain.db import now
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.outcomes import Again, Done, Outcome
-from domain.refunds.commands.decision import REFUND_PROCESSING, enqueue_payout
+from domain.jobs.types import REFUND_PROCESSING, REFUND_RECONCILE
+from domain.refunds.commands.decision import enqueue_payout
 from domain.refunds.gateway import Gateways, Order, Pending, Processed, Rejected
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_refund
 from domain.refunds.settlement import Transactions, order_of
 from domain.refunds.verdicts import CHECK_DONE_AFTER, CHECK_PENDING_AFTER, adopt
 
-REFUND_RECONCILE = "refund_reconcile"
 THE_ONE = UUID("00000000-0000-4000-8000-000000000001")
 """At most one reconciliation is live: its job's subject is always this."""
 LOOKED_AT_ONCE = 50
@@ -33,7 +33,7 @@ LOOKED_AT_ONCE = 50
 
 def wanted(session: Session) -> bool:
     """Whether anything is due and no reconciliation is on its way."""
-    live = select(Job.id).where(Job.type == REFUND_RECONCILE, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))).limit(1)
+    live = select(Job.id).where(Job.type == REFUND_RECONCILE.name, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))).limit(1)
     if session.scalar(live) is not None:
         return False
     return (
@@ -48,7 +48,7 @@ def request(session: Session) -> Job | None:
         return None
     try:
         with session.begin_nested():
-            job = enqueue(session, REFUND_RECONCILE, subject_id=THE_ONE)
+            job = enqueue(session, REFUND_RECONCILE.name, subject_id=THE_ONE)
             session.flush()
         return job
     except IntegrityError:
@@ -113,7 +113,7 @@ def take_due(session: Session) -> list[Look]:
 
 def unattended() -> ColumnElement[bool]:
     live = exists().where(
-        Job.type == REFUND_PROCESSING, Job.subject_id == Refund.id, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
+        Job.type == REFUND_PROCESSING.name, Job.subject_id == Refund.id, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
     )
     return (
         (Refund.status == RefundStatus.APPROVED)

@@ -30,7 +30,10 @@ from sqlalchemy.orm import Session
 
 from domain.db import now
 from domain.jobs import leases
+from domain.jobs.commands import Holder
+from domain.jobs.models import Job, JobStatus
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
+from domain.jobs.types import REFUND_PROCESSING
 from domain.marketplace.models import Payment
 from domain.refunds.gateway import (
     Absent,
@@ -241,6 +244,20 @@ def give_up_key(refund: Refund, attempt: RefundAttempt) -> Outcome | None:
     attempt.state, attempt.finished_at = AttemptState.FAILED, now()
     refund.processing_state, refund.processing_message = ProcessingState.QUEUED, "The gateway failed on this order and made no refund."
     return None
+
+
+def hold_payout(session: Session, refund_id: UUID, holder: Holder) -> UUID | None:
+    """Take this refund's payout in hand: it may be the holder's already. None where there is none to do now, or another has it."""
+    job = session.scalars(
+        select(Job).where(
+            Job.type == REFUND_PROCESSING.name, Job.subject_id == refund_id, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
+        )
+    ).first()
+    if job is None:
+        return None
+    if job.lease_owner != holder.name and leases.claim(session, job.id, holder.name, timedelta(seconds=holder.seconds)) is None:
+        return None
+    return job.id
 
 
 def settle_held(

@@ -101,3 +101,9 @@ def nisha(enrolled: Callable[..., Admin], sign_in: Callable[..., Person]) -> Per
 def omar(enrolled: Callable[..., Admin], sign_in: Callable[..., Person]) -> Person:
     """Another finance admin, who has just given a code."""
     return sign_in(enrolled(name="Omar Haddad", email="omar@example.com"), fresh=True)
+
+
+@pytest.fixture
+def mira(enrolled: Callable[..., Admin], sign_in: Callable[..., Person]) -> Person:
+    """A super admin, who may do everything and sees everybody's jobs."""
+    return sign_in(enrolled(name="Mira Sen", email="mira@example.com", role="super_admin"), fresh=True)

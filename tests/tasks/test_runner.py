@@ -34,13 +34,13 @@ def run(context, session):
 
 
 def test_it_writes_what_came_of_the_work(run):
-    job = run(lambda job, context: Done({"rows": 3}))
+    job = run(lambda work: Done({"rows": 3}))
     assert (job.status, job.result, job.attempts) == ("succeeded", {"rows": 3}, 1)
     assert job.lease_owner is None
 
 
 def test_an_unexpected_error_is_tried_again_and_says_so(run, caplog):
-    job = run(lambda job, context: 1 / 0)
+    job = run(lambda work: 1 / 0)
     assert (job.status, job.error) == ("pending", None)
     assert "ZeroDivisionError" in job.stage
     assert "ZeroDivisionError" in caplog.text
@@ -51,7 +51,7 @@ def test_an_error_that_stays_ends_as_failed_without_its_details(run, context, se
     session.flush()
     job.attempts = TRIES_AFTER_AN_ERROR - 1
     session.commit()
-    Runner(context, {"trial": lambda job, context: {}["a secret"]}).run(job.id)
+    Runner(context, {"trial": lambda work: {}["a secret"]}).run(job.id)
     session.refresh(job)
     assert job.status == "failed"
     assert job.error["code"] == "UNEXPECTED_ERROR"
@@ -64,13 +64,13 @@ def test_a_type_nobody_knows_fails_in_words(run):
 
 
 def test_again_hands_it_back(run):
-    job = run(lambda job, context: Again(30, "Waiting for the gateway"))
+    job = run(lambda work: Again(30, "Waiting for the gateway"))
     assert (job.status, job.stage) == ("pending", "Waiting for the gateway")
 
 
 def test_a_worker_that_is_to_end_begins_nothing(run, context):
     context.stopping.set()
-    assert run(lambda job, context: Done()).status == "pending"
+    assert run(lambda work: Done()).status == "pending"
 
 
 def test_a_database_that_is_away_raises_nothing(context, session, caplog):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -155,6 +155,21 @@ class QueryInteger(Said, fields.Integer):
         if isinstance(value, str) and WHOLE_NUMBER.fullmatch(value):
             return int(value)
         raise ValidationError(self.asked)
+
+
+class Day(Said, fields.Date):
+    """A date as in 2025-11-12, and nothing else that a date may be written as."""
+
+    default_error_messages = {"invalid": "Send a date, as in 2025-11-12, of the years 1970 to 9999."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> date:
+        try:
+            moment, whole_day = read_bound(value)
+        except ValueError:
+            raise self.make_error("invalid") from None
+        if not whole_day:
+            raise self.make_error("invalid")
+        return moment.date()
 
 
 class Bound(Said):

@@ -15,15 +15,12 @@ from domain.errors import Conflict, DomainError, Forbidden
 from domain.identity.models import Admin
 from domain.jobs.commands import Holder, enqueue
 from domain.jobs.models import Job, JobStatus
+from domain.jobs.types import REFUND_PROCESSING
 from domain.marketplace.models import Payment
 from domain.money import format_money
 from domain.refunds.models import ProcessingState, Refund, RefundApproval, RefundStatus
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.queries import MoneyBox, counts, money_box
-
-REFUND_PROCESSING = "refund_processing"
-NEVER_GIVEN_UP = 1_000_000
-"""A payout outlives any number of lost workers: only an answer of the gateway ends it."""
 
 
 class NotPending(Conflict):
@@ -157,16 +154,15 @@ def enqueue_payout(session: Session, actor: Actor, refund: Refund, holder: Holde
     """The job that pays this refund: a new one, or the one that is still on its way out (the reconciliation follows up on it)."""
     live = session.scalar(
         select(Job).where(
-            Job.type == REFUND_PROCESSING, Job.subject_id == refund.id, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
+            Job.type == REFUND_PROCESSING.name, Job.subject_id == refund.id, Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
         )
     )
     return live or enqueue(
         session,
-        REFUND_PROCESSING,
+        REFUND_PROCESSING.name,
         creator_id=actor.admin_id,
         subject_id=refund.id,
         metadata={"refund_id": str(refund.id), "refund_number": refund.refund_number},
-        max_attempts=NEVER_GIVEN_UP,
         holder=holder,
     )
 
@@ -180,7 +176,7 @@ def decision_so_far(session: Session, policy: RefundPolicy, refund_id: UUID) -> 
     required = 2 if policy.needs_two(refund.currency, money.approved_cents + amount) else 1
     received = required if refund.decided_for else min(len(standing_approvals(session, refund_id)), required)
     job = session.scalars(
-        select(Job).where(Job.type == REFUND_PROCESSING, Job.subject_id == refund_id).order_by(Job.created_at.desc()).limit(1)
+        select(Job).where(Job.type == REFUND_PROCESSING.name, Job.subject_id == refund_id).order_by(Job.created_at.desc()).limit(1)
     ).first()
     return Decision(refund, required, received, job)
 

@@ -1,7 +1,7 @@
 // Single keys. They never move money: `a` and `r` open a form, and a form is sent with Ctrl+Enter or its button.
 const keysOn = () => remembered("keys") !== "off";
 
-function resting(event) {
+function heldBack(event) {
   if (event.isComposing || event.repeat && !/^[jk]$/.test(event.key)) return true;
   if (event.ctrlKey || event.metaKey || event.altKey) return true;
   return Boolean(event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]"));
@@ -17,19 +17,22 @@ const follow = (selector) => whenFree(() => $(selector)?.click());
 
 tinykeys.tinykeys(window, {
   "g r": follow(".nav a[href='/refunds']"), // before `r` alone, which would otherwise answer first
-  j: whenFree(() => step(1)),
-  k: whenFree(() => step(-1)),
-  o: whenFree(() => openRow(currentRow())),
+  "g j": follow(".nav a[href='/jobs']"),
+  j: whenFree(() => (onMonitor() ? stepJob(1) : step(1))),
+  k: whenFree(() => (onMonitor() ? stepJob(-1) : step(-1))),
+  o: whenFree(() => (onMonitor() ? currentJob() && $(".open", currentJob()).click() : openRow(currentRow()))),
+  p: whenFree(toggleLive),
   a: whenFree(() => act("approve")),
   r: whenFree(() => act("reject")),
   x: whenFree(() => {
+    if (onMonitor()) return chooseCurrent();
     const box = currentRow() && $("[data-pick]", currentRow());
-    if (!box) return;
+    if (!box) return undefined;
     box.checked = !box.checked;
-    pickChanged();
+    return pickChanged();
   }),
   t: whenFree(toggleTheme),
-}, { ignore: resting });
+}, { ignore: heldBack });
 
 // By what the key says rather than where it sits, since brackets and slashes move about between keyboards.
 document.addEventListener("keydown", (event) => {
@@ -51,12 +54,14 @@ document.addEventListener("keydown", (event) => {
     else event.target.blur();
     return;
   }
-  if (resting(event)) return;
+  if (heldBack(event)) return;
   if (event.key === "/") whenFree(() => $("#q")?.focus())(event);
   if (event.key === "?") follow("[data-help]")(event);
   if (event.key === "[") follow("[data-page=previous]")(event);
   if (event.key === "]") follow("[data-page=next]")(event);
   if (event.key === "ArrowDown" && event.target.closest?.("#rows")) whenFree(() => step(1))(event);
+  if (event.key === "ArrowDown" && event.target.closest?.("#job-rows")) whenFree(() => stepJob(1))(event);
+  if (event.key === "ArrowUp" && event.target.closest?.("#job-rows")) whenFree(() => stepJob(-1))(event);
   if (event.key === "ArrowUp" && event.target.closest?.("#rows")) whenFree(() => step(-1))(event);
 });
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from domain.db import now
 from domain.jobs.leases import database_now
 from domain.jobs.models import Job, JobStatus
+from domain.jobs.types import type_of
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,13 @@ def enqueue(
     subject_id: UUID | None = None,
     metadata: dict[str, Any] | None = None,
     run_after: datetime | None = None,
-    max_attempts: int = 5,
+    max_attempts: int | None = None,
     holder: Holder | None = None,
 ) -> Job:
     """Write a job in the caller's transaction; the queue is told after it commits, and never if it does not.
 
     With a `holder` the job begins its life claimed: the request that made it tries first, and if it dies its lease runs out
-    and a worker goes on. `max_attempts` counts the workers that may be lost over it.
+    and a worker goes on. `max_attempts` counts the workers that may be lost over it; its type says how many.
     """
     job = Job(
         type=type,
@@ -45,7 +46,7 @@ def enqueue(
         payload=metadata or {},
         run_after=run_after or now(),
         dispatched_at=None if run_after else now(),
-        max_attempts=max_attempts,
+        max_attempts=type_of(type).may_lose if max_attempts is None else max_attempts,
     )
     if holder is not None:
         moment = database_now(session)

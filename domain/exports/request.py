@@ -1,0 +1,168 @@
+"""What is asked for: which report, of which days, narrowed to what, as which kind of file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any, TypeVar
+from uuid import UUID
+
+from domain.db import now
+from domain.errors import Invalid
+from domain.money import LARGEST
+from domain.refunds.models import Priority, ProcessingState, RefundStatus
+from domain.refunds.queries import SECOND_APPROVAL, RefundFilters
+
+T = TypeVar("T", bound=StrEnum)
+DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class ReportType(StrEnum):
+    BOOKINGS = "bookings"
+    PAYMENTS = "payments"
+    REFUNDS = "refunds"
+    REFERRALS = "referrals"
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    XLSX = "xlsx"
+
+
+MEDIA_TYPES = {
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """`first` and `last` are days in UTC, both included. `filters` narrow refunds as they narrow the queue."""
+
+    report_type: ReportType
+    format: Format = Format.CSV
+    first: date | None = None
+    last: date | None = None
+    filters: RefundFilters = field(default_factory=RefundFilters)
+
+    @property
+    def from_(self) -> datetime | None:
+        return None if self.first is None else datetime.combine(self.first, time(), UTC)
+
+    @property
+    def before(self) -> datetime | None:
+        """The first moment that is no longer included."""
+        return None if self.last is None or self.last == date.max else datetime.combine(self.last + timedelta(days=1), time(), UTC)
+
+    @property
+    def file_name(self) -> str:
+        """What a browser saves it as: "refunds-2025-10-01-to-2025-10-31.csv"."""
+        first = f"-{self.first}" if self.first else ""
+        return f"{self.report_type}{first}-to-{self.last or now().date()}.{self.format}"
+
+    @property
+    def media_type(self) -> str:
+        return MEDIA_TYPES[self.format]
+
+
+NARROWING = ("status", "q", "min_amount", "currency", "awaiting", "processing_state", "reason", "priority", "user_id", "vendor_id")
+
+
+def read_request(parameters: Mapping[str, Any]) -> ExportRequest:
+    """The parameters of a job, checked. Raises Invalid, naming the field and saying what to write."""
+    report_type = choice(parameters, "report_type", ReportType)
+    if report_type is None:
+        raise Invalid(f"Write one of {', '.join(ReportType)}.", field="report_type")
+    first, last = day(parameters, "from"), day(parameters, "to")
+    if first and last and first > last:
+        raise Invalid("It is after to: swap the two.", field="from")
+    narrowed = [name for name in NARROWING if parameters.get(name) not in (None, "", [])]
+    if narrowed and report_type is not ReportType.REFUNDS:
+        raise Invalid("Only an export of refunds is narrowed by this: leave it out.", field=narrowed[0])
+    request = ExportRequest(report_type, choice(parameters, "format", Format) or Format.CSV, first, last)
+    return replace(
+        request,
+        filters=RefundFilters(
+            from_=request.from_,
+            to=request.before,
+            status=choices(parameters, "status", RefundStatus),
+            processing_state=choices(parameters, "processing_state", ProcessingState),
+            priority=choices(parameters, "priority", Priority),
+            awaiting=awaiting(parameters),
+            user_id=identifier(parameters, "user_id"),
+            vendor_id=identifier(parameters, "vendor_id"),
+            min_amount=amount(parameters, "min_amount"),
+            currency=text(parameters, "currency", 3),
+            reason=text(parameters, "reason", 100),
+            q=text(parameters, "q", 200),
+        ),
+    )
+
+
+def choice(parameters: Mapping[str, Any], name: str, known: type[T]) -> T | None:
+    found = parameters.get(name)
+    if found in (None, ""):
+        return None
+    if not isinstance(found, str) or found not in set(known):
+        raise Invalid(f"Write one of {', '.join(known)}.", field=name)
+    return known(found)
+
+
+def choices(parameters: Mapping[str, Any], name: str, known: type[StrEnum]) -> tuple[str, ...]:
+    """One value or several: a list, or as in an address with commas between them."""
+    found = parameters.get(name) or []
+    parts = found.split(",") if isinstance(found, str) else found
+    if not isinstance(parts, list) or not all(isinstance(part, str) and part in set(known) for part in parts):
+        raise Invalid(f"Write one or more of {', '.join(known)}.", field=name)
+    return tuple(str(known(part)) for part in parts)
+
+
+def awaiting(parameters: Mapping[str, Any]) -> str | None:
+    found = parameters.get("awaiting")
+    if found not in (None, "", SECOND_APPROVAL):
+        raise Invalid(f"Write {SECOND_APPROVAL}, or leave it out.", field="awaiting")
+    return found or None
+
+
+def day(parameters: Mapping[str, Any], name: str) -> date | None:
+    found = parameters.get(name)
+    if found in (None, ""):
+        return None
+    try:
+        if not isinstance(found, str) or not DAY.fullmatch(found):
+            raise ValueError
+        return date.fromisoformat(found)
+    except ValueError:
+        raise Invalid("Write a date such as 2025-10-31.", field=name) from None
+
+
+def identifier(parameters: Mapping[str, Any], name: str) -> UUID | None:
+    found = parameters.get(name)
+    if found in (None, ""):
+        return None
+    try:
+        return UUID(str(found))
+    except ValueError:
+        raise Invalid("Write a UUID.", field=name) from None
+
+
+def amount(parameters: Mapping[str, Any], name: str) -> int | None:
+    found = parameters.get(name)
+    if found in (None, ""):
+        return None
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= LARGEST:
+        raise Invalid("Write minor units as a whole number.", field=name)
+    return found
+
+
+def text(parameters: Mapping[str, Any], name: str, longest: int) -> str | None:
+    found = parameters.get(name)
+    if found in (None, ""):
+        return None
+    if not isinstance(found, str) or len(found) > longest or UNSTORABLE.search(found):
+        raise Invalid(f"Write text of at most {longest} characters.", field=name)
+    return found

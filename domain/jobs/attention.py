@@ -1,0 +1,36 @@
+"""What stands outside any list of jobs: how many want a look, and who has started some."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import exists, func, select
+from sqlalchemy.orm import Session
+
+from domain.access import Actor
+from domain.db import now
+from domain.identity.models import Admin
+from domain.jobs.models import Job, JobStatus
+from domain.jobs.queries import visible
+
+LATELY = timedelta(hours=24)
+MOST_CREATORS = 50
+
+
+def count_attention(session: Session, actor: Actor) -> int:
+    """How many jobs run now or failed in the last 24 hours, of those the actor may see."""
+    counted = select(func.count()).select_from(Job)
+    running = counted.where(*visible(actor), Job.status == JobStatus.PROCESSING)
+    # Not "status is failed": by that alone an index would be read through all failures there ever were.
+    failed = counted.where(
+        *visible(actor), Job.finished_at >= now() - LATELY, Job.status.not_in((JobStatus.SUCCEEDED, JobStatus.CANCELLED))
+    )
+    return (session.scalar(running) or 0) + (session.scalar(failed) or 0)
+
+
+def list_creators(session: Session, actor: Actor) -> list[tuple[UUID, str]]:
+    """The admins who have started jobs that the actor may see, by name."""
+    theirs = exists().where(Job.creator_id == Admin.id, *visible(actor))
+    found = session.execute(select(Admin.id, Admin.name).where(theirs).order_by(Admin.name, Admin.id).limit(MOST_CREATORS))
+    return [(admin_id, name) for admin_id, name in found]

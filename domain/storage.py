@@ -1,0 +1,29 @@
+"""Where files are kept that people download: a folder, or a bucket. The adapters are in adapters/storage.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+
+class StorageError(Exception):
+    """The storage could not be reached or would not do it; says why, without hosts, paths or keys."""
+
+
+class Storage(Protocol):
+    """Names are made by the portal ("exports/<job id>.csv"), never taken from a user. Every method may raise StorageError."""
+
+    provider: str
+
+    def save(self, name: str, source: Path) -> None:
+        """Keep the file under this name, whole or not at all; the source may be moved away."""
+        ...
+
+    def open(self, name: str) -> tuple[Iterator[bytes], int]:
+        """The file's content in pieces, and its size in bytes. Raises FileNotFoundError."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove it; nothing happens where it is not there."""
+        ...

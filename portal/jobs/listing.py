@@ -1,0 +1,307 @@
+"""The monitor: what its address says, and everything around and in its rows."""
+
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import g, url_for
+from werkzeug.datastructures import MultiDict
+
+from domain.access import Permission
+from domain.db import now
+from domain.jobs.attention import list_creators
+from domain.jobs.models import Job, JobStatus
+from domain.jobs.queries import Hour, JobFilters, JobRow, Pulse
+from domain.jobs.types import JOB_TYPES, type_of
+from domain.pagination import Page
+from portal.formats import age, day, number, zone, zone_words
+from portal.htmx import page_arguments
+from portal.jobs import wording
+from portal.refunds.listing import UNSAFE, reach, start_of
+from web.db import db
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class JobsQuery:
+    """The address of a list as people share it: days in their zone. Blank means unfiltered."""
+
+    status: str = ALL
+    q: str = ""
+    type: str = ""
+    by: str = ""
+    since: str = ""
+    until: str = ""
+    page: str = "1"
+
+    @classmethod
+    def read(cls, arguments: MultiDict[str, str]) -> "JobsQuery":
+        given = {name: UNSAFE.sub("", arguments.get(PUBLIC.get(name, name), ""))[:200].strip() for name in NAMES}
+        return cls(**{name: value for name, value in given.items() if value})
+
+    def url(self, endpoint: str = "portal.jobs.index", **changes: str) -> str:
+        """The address with these changes; a change of anything but the page starts again at the first one."""
+        changed = replace(self, **{"page": "1", **changes})
+        return url_for(endpoint, **changed.arguments())
+
+    def arguments(self) -> dict[str, str]:
+        plain = JobsQuery()
+        return {PUBLIC.get(name, name): getattr(self, name) for name in NAMES if getattr(self, name) != getattr(plain, name)}
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What the filter form has no field for while it is set, so that sending the form keeps it."""
+        shown = {"status", "q", "page"} | (set() if self.since or self.until else {"since", "until"})
+        return [(name, value) for name, value in self.arguments().items() if LOCAL.get(name, name) not in shown]
+
+    @property
+    def filtered(self) -> bool:
+        return any(getattr(self, name) for name in NAMES if name not in ("status", "page"))
+
+
+NAMES = tuple(field.name for field in fields(JobsQuery))
+PUBLIC = {"since": "from", "until": "to"}
+LOCAL = {public: name for name, public in PUBLIC.items()}
+
+
+def read() -> tuple[JobsQuery, JobFilters, list[str]]:
+    """The list that this request is about: what its address says, as filters, and what in it makes no sense."""
+    query = JobsQuery.read(page_arguments())
+    return query, *read_filters(query)
+
+
+def read_filters(query: JobsQuery) -> tuple[JobFilters, list[str]]:
+    refusals: list[str] = []
+    found: dict[str, Any] = {"q": query.q or None}
+
+    def take(read: Any, otherwise: str) -> None:
+        try:
+            found.update(read())
+        except (ValueError, OverflowError):
+            refusals.append(otherwise)
+
+    if query.status != ALL:
+        take(lambda: {"status": (JobStatus(query.status),)}, "There is no such status.")
+    if query.type:
+        take(lambda: {"type": (known_type(query.type),)}, "There is no such type of job.")
+    if query.by:
+        take(lambda: {"creator_id": g.actor.admin_id if query.by == "me" else UUID(query.by)}, "There is no such admin.")
+    if query.since:
+        take(lambda: {"from_": start_of(query.since)}, "From: choose a day.")
+    if query.until:
+        take(lambda: {"to": start_of(query.until, days=1)}, "To: choose a day.")
+    if found.get("from_") and found.get("to") and found["from_"] >= found["to"]:
+        refusals.append("From comes after To.")
+    page = int(query.page) if re.fullmatch(r"[1-9][0-9]{0,8}", query.page) else 1
+    return JobFilters(page=page, **found), refusals
+
+
+def known_type(name: str) -> str:
+    if name not in JOB_TYPES:
+        raise ValueError(name)
+    return name
+
+
+def named_job(query: JobsQuery) -> UUID | None:
+    """The id that was typed into the search, whole; short ids are found by the list."""
+    try:
+        return UUID(query.q) if len(query.q) in (32, 36) else None
+    except ValueError:
+        return None
+
+
+def list_context(query: JobsQuery, page: Page[JobRow], pulse: Pulse, refusals: list[str]) -> dict[str, Any]:
+    return {
+        "query": query,
+        "refusals": refusals,
+        "page_url": lambda number: query.url(page=str(number)),
+        "list_url": query.url(page=query.page),
+        "now_url": query.url("portal.jobs.now", page=query.page),
+        "clear_url": JobsQuery(status=query.status).url(),
+        "chips": chips(query),
+        "presets": presets(query),
+        "types": [{"word": kind.title, "url": query.url(type=name)} for name, kind in JOB_TYPES.items()],
+        "creators": creators(query),
+        **live_context(query, page, pulse),
+    }
+
+
+def live_context(query: JobsQuery, page: Page[JobRow], pulse: Pulse) -> dict[str, Any]:
+    """What a poll brings: the figures, the tabs and the rows."""
+    counts = {str(status): page.summary[status] for status in JobStatus}
+    words = {ALL: "All"} | {str(status): look.word for status, look in wording.STATUSES.items()}
+    counts[ALL] = sum(counts.values())
+    found = counts.get(query.status, 0)
+    return {
+        "query": query,
+        "page_url": lambda number: query.url(page=str(number)),
+        "clear_url": JobsQuery(status=query.status).url(),
+        "tabs": [
+            {"name": name, "word": word, "count": counts[name], "current": query.status == name, "url": query.url(status=name)}
+            for name, word in words.items()
+        ],
+        "found_words": f"{number(found)} {'job' if found == 1 else 'jobs'}",
+        "rows": [line(row) for row in page],
+        "pages": reach(page),
+        "zone": zone_words(),
+        "nothing": nothing(query, page),
+        "sweep": sweep(query, counts),
+        "failures_url": query.url("portal.jobs.failures", status=ALL) if counts[JobStatus.FAILED] > 1 else None,
+        "failed": counts[JobStatus.FAILED],
+        **pulse_context(pulse),
+    }
+
+
+def sweep(query: JobsQuery, counts: dict[str, int]) -> list[dict[str, Any]]:
+    """What can be done to all that the list shows."""
+    shown = [query.status] if query.status != ALL else list(JobStatus)
+    unfinished = sum(counts.get(status, 0) for status in shown if status in ("pending", "processing"))
+    finished = sum(counts.get(status, 0) for status in shown if status in ("succeeded", "failed", "cancelled"))
+    offers = (("Cancel the unfinished…", "circle-stop", "cancel", unfinished), ("Delete the finished…", "trash-2", "delete", finished))
+    return [
+        {"word": word, "icon": icon, "name": name, "count": count, "url": query.url(f"portal.jobs.{name}_several_form")}
+        for word, icon, name, count in offers
+        if count
+    ]
+
+
+def line(row: JobRow) -> dict[str, Any]:
+    """One row, in words."""
+    job = row.job
+    return {
+        "id": job.id,
+        "short": short(job.id),
+        "url": url_for("portal.jobs.show", job_id=job.id),
+        "icon": wording.icon_of(job),
+        "title": type_of(job.type).title,
+        "subject": wording.subject(job),
+        "look": wording.STATUSES[JobStatus(job.status)],
+        "running": job.status == JobStatus.PROCESSING,
+        "percent": job.progress_percent,
+        "words": wording.outcome(row),
+        "error": error_words(job),
+        "creator": row.creator_name or "System",
+        "took": wording.took(job),
+        "created_at": job.created_at,
+        "acts": wording.acts(g.actor, job),
+    }
+
+
+def short(job_id: UUID) -> str:
+    return str(job_id)[:8]
+
+
+def error_words(job: Job) -> str | None:
+    if job.status != JobStatus.FAILED or not job.error:
+        return None
+    return str(job.error.get("message") or job.error.get("code") or "No reason was given.")
+
+
+def chips(query: JobsQuery) -> list[dict[str, str]]:
+    """Each filter in force, in words, with the address that takes it away."""
+    found = []
+    if query.type:
+        found.append({"word": "Type", "value": type_of(query.type).title, "without": query.url(type="")})
+    if query.by:
+        found.append({"word": "Started by", "value": creator_word(query.by), "without": query.url(by="")})
+    if query.since or query.until:
+        found.append({"word": "Created", "value": days_in_words(query), "without": query.url(since="", until="")})
+    return found
+
+
+def creator_word(by: str) -> str:
+    if by == "me" or by == str(g.actor.admin_id):
+        return "me"
+    return next((name for admin_id, name in list_creators(db.session(), g.actor) if str(admin_id) == by), "only this one")
+
+
+def creators(query: JobsQuery) -> list[dict[str, str]]:
+    """Whose jobs the list can be narrowed to: a choice for those alone who see more than their own."""
+    if query.by or not g.actor.can(Permission.JOBS_LIST_ALL):
+        return []
+    others = [(str(admin_id), name) for admin_id, name in list_creators(db.session(), g.actor) if admin_id != g.actor.admin_id]
+    return [{"word": name, "url": query.url(by=by)} for by, name in [("me", "Me"), *others]]
+
+
+def days_in_words(query: JobsQuery) -> str:
+    today = now().astimezone(zone()).date().isoformat()
+    if query.since == today and not query.until:
+        return "today"
+    try:
+        since, until = (day(date.fromisoformat(text)) if text else "" for text in (query.since, query.until))
+    except ValueError:
+        return f"{query.since} – {query.until}"
+    if since and until:
+        return since if since == until else f"{since} – {until}"
+    return f"from {since}" if since else f"until {until}"
+
+
+def presets(query: JobsQuery) -> list[dict[str, str]]:
+    today = now().astimezone(zone()).date()
+    first = {"Today": today, "Last 7 days": today - timedelta(days=6), "Last 30 days": today - timedelta(days=29)}
+    return [{"word": word, "url": query.url(since=since.isoformat(), until="")} for word, since in first.items()]
+
+
+def nothing(query: JobsQuery, page: Page[JobRow]) -> dict[str, Any]:
+    """What stands in for the rows where there are none."""
+    if page.request.page > 1:
+        return {"title": "This page is past the end", "icon": "inbox", "hint": "", "filtered": True}
+    if query.filtered:
+        return {"title": "No match", "icon": "search", "hint": "No job fits these filters.", "filtered": True}
+    title = "No jobs yet" if query.status == ALL else f"No {query.status} jobs"
+    hint = "Exports, bulk decisions and payouts appear here as they are started." if query.status == ALL else ""
+    return {"title": title, "icon": "layers", "hint": hint, "filtered": False}
+
+
+CHART = {"width": 600, "height": 72, "bar": 20, "step": 25}
+
+
+def pulse_context(pulse: Pulse) -> dict[str, Any]:
+    finished = pulse.finished_24h
+    return {
+        "now_figures": {
+            "waiting": pulse.waiting,
+            "running": pulse.running,
+            "oldest": None if pulse.oldest_wait_seconds is None else age(now() - timedelta(seconds=pulse.oldest_wait_seconds)),
+            "late": (pulse.oldest_wait_seconds or 0) > 60,
+            "failed": pulse.failed_24h,
+            "share": f"{100 * pulse.failed_24h / finished:.1f}%" if finished and pulse.failed_24h else "",
+        },
+        "chart": {**CHART, "bars": bars(pulse.hours), "finished": finished, "hours": [told(hour) for hour in pulse.hours if total(hour)]},
+    }
+
+
+def bars(hours: Any) -> list[dict[str, Any]]:
+    """The rectangles of each hour, from the bottom: succeeded, failed, cancelled. What happened at all is at least two pixels high."""
+    most = max([total(hour) for hour in hours] + [4])
+    found = []
+    for place, hour in enumerate(hours):
+        top, pieces = float(CHART["height"]), []
+        for name in ("succeeded", "failed", "cancelled"):
+            count = getattr(hour, name)
+            if count:
+                high = max(count / most * (CHART["height"] - 6), 2.0)
+                top -= high
+                pieces.append({"name": name, "y": f"{top:.1f}", "height": f"{high:.1f}"})
+                top -= 1
+        label = f"{hour.start.astimezone(zone()):%H:%M}"
+        found.append({"x": place * CHART["step"] + 2, "pieces": pieces, "label": label, "words": told(hour)["words"]})
+    return found
+
+
+def total(hour: Hour) -> int:
+    return hour.succeeded + hour.failed + hour.cancelled
+
+
+def told(hour: Hour) -> dict[str, Any]:
+    clock = f"{hour.start.astimezone(zone()):%H:%M}"
+    return {
+        "clock": clock,
+        "succeeded": hour.succeeded,
+        "failed": hour.failed,
+        "cancelled": hour.cancelled,
+        "words": f"{clock}: {hour.succeeded} succeeded, {hour.failed} failed, {hour.cancelled} cancelled",
+    }

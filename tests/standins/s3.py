@@ -1,0 +1,180 @@
+"""An HTTP server that plays a bucket of S3, as far as the portal uses one: put, get, delete, and uploads in parts; with troubles."""
+
+import hashlib
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+KEY_ID, SECRET = "AKIDSTANDIN", "stand-in-secret"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to one call: "error" (500), "denied" (403), "reset", "cut" (half of the body, then the end), "slow" (for `seconds`).
+
+    `method` says which calls it waits for.
+    """
+
+    name: str
+    method: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+
+
+@dataclass
+class S3StandIn:
+    """`with S3StandIn() as s3:`; `s3.objects` is what the bucket holds, by key."""
+
+    bucket: str = "exports-bucket"
+    objects: dict[str, bytes] = field(default_factory=dict)
+    uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    faults: deque[Fault] = field(default_factory=deque)
+    lock: Any = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Self:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"standin": self}))
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # a client that went away
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def environment(self, prefix: str = "portal") -> dict[str, str]:
+        return {
+            "STORAGE_URL": f"s3://{self.bucket}/{prefix}",
+            "S3_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def fault(self, *names: str, method: str = "", seconds: float = 0.0) -> None:
+        """What goes wrong with the next calls of that method, one after the other."""
+        self.faults.extend(Fault(name, method, seconds) for name in names)
+
+    def next_fault(self, method: str) -> Fault | None:
+        with self.lock:
+            if self.faults and self.faults[0].method in ("", method):
+                return self.faults.popleft()
+            return None
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    standin: S3StandIn
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_PUT(self) -> None:
+        self.play()
+
+    do_POST = do_GET = do_DELETE = do_HEAD = do_PUT
+
+    def play(self) -> None:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        query = parse_qs(parts.query, keep_blank_values=True)
+        self.standin.calls.append(Call(self.command, unquote(parts.path), query, dict(self.headers.items())))
+        fault = self.standin.next_fault(self.command)
+        if fault and fault.name == "slow":
+            time.sleep(fault.seconds)
+        elif fault and fault.name == "reset":
+            return self.reset()
+        elif fault and fault.name == "error":
+            return self.refuse(500, "InternalError")
+        elif fault and fault.name == "denied":
+            return self.refuse(403, "AccessDenied")
+        bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
+        if f"Credential={KEY_ID}/" not in self.headers.get("Authorization", ""):
+            return self.refuse(403, "InvalidAccessKeyId")
+        if self.headers.get("x-amz-content-sha256", "").startswith("STREAMING") or "x-amz-trailer" in self.headers:
+            return self.refuse(501, "NotImplemented")  # as many stores answer what only Amazon's knows
+        if bucket != self.standin.bucket:
+            return self.refuse(404, "NoSuchBucket")
+        return getattr(self, self.command.lower())(key, query, body, fault)
+
+    def put(self, key: str, query: dict[str, list[str]], body: bytes, _fault: Fault | None) -> None:
+        if "partNumber" in query:
+            self.standin.uploads[query["uploadId"][0]][int(query["partNumber"][0])] = body
+        else:
+            self.standin.objects[key] = body
+        self.answer(200, headers={"ETag": etag(body)})
+
+    def post(self, key: str, query: dict[str, list[str]], _body: bytes, _fault: Fault | None) -> None:
+        if "uploads" in query:
+            upload = f"upload-{len(self.standin.calls)}"
+            self.standin.uploads[upload] = {}
+            return self.xml(f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>")
+        parts = self.standin.uploads.pop(query["uploadId"][0])
+        self.standin.objects[key] = b"".join(parts[number] for number in sorted(parts))
+        return self.xml(f"<CompleteMultipartUploadResult><Key>{escape(key)}</Key><ETag>x</ETag></CompleteMultipartUploadResult>")
+
+    def get(self, key: str, _query: dict[str, list[str]], _body: bytes, fault: Fault | None) -> None:
+        content = self.standin.objects.get(key)
+        if content is None:
+            self.refuse(404, "NoSuchKey")
+            return
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        rest = content[start:]
+        cut = rest[: len(rest) // 2] if fault and fault.name == "cut" else None
+        self.answer(206 if start else 200, rest, {"ETag": etag(content)}, cut)
+        self.close_connection = cut is not None
+
+    def delete(self, key: str, query: dict[str, list[str]], _body: bytes, _fault: Fault | None) -> None:
+        if "uploadId" in query:
+            self.standin.uploads.pop(query["uploadId"][0], None)
+        else:
+            self.standin.objects.pop(key, None)
+        self.answer(204)
+
+    def xml(self, text: str) -> None:
+        self.answer(200, f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), {"Content-Type": "application/xml"})
+
+    def refuse(self, status: int, code: str) -> None:
+        text = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>"
+        self.answer(status, text.encode(), {"Content-Type": "application/xml"})
+
+    def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, sent: bytes | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if sent is None else sent)
+
+    def reset(self) -> None:
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+
+def etag(content: bytes) -> str:
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
