@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import click
 
@@ -13,22 +14,34 @@ from tasks.context import make_context
 from tasks.presence import Presence
 from tasks.queue import Bell
 from tasks.runner import Runner
+from tasks.types import Handler
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 25
 
 
-def work(config: Config, threads: int) -> None:
+def work(config: Config, threads: int, handlers: dict[str, Handler] | None = None) -> None:
     """Run until TERM or INT: then no new job is begun, running ones reach their next step, and the process ends."""
     context = make_context(config)
-    runner = Runner(context)
+    runner = Runner(context, handlers)
     bell = Bell(config, runner.run)
     outbox.connect(context.sessions, bell.ring)
     runner.start_heartbeat()
     presence = Presence(runner, threads)
     timekeeper.start(context, bell, presence)
-    consumer = bell.queue.create_consumer(
+    log.info("worker %s is ready with %d threads", os.getpid(), threads)
+    try:
+        consume(bell.queue, threads)
+    finally:
+        context.stopping.set()
+        presence.end(context)
+        context.engine.dispose()
+
+
+def consume(queue: Any, threads: int) -> None:
+    """Answer the bell until TERM or INT."""
+    queue.create_consumer(
         workers=threads,
         worker_type="thread",
         periodic=False,
@@ -37,14 +50,7 @@ def work(config: Config, threads: int) -> None:
         backoff=1.2,
         graceful_signal="TERM",
         shutdown_timeout=DRAIN_SECONDS,
-    )
-    log.info("worker %s is ready with %d threads", os.getpid(), threads)
-    try:
-        consumer.run()
-    finally:
-        context.stopping.set()
-        presence.end(context)
-        context.engine.dispose()
+    ).run()
 
 
 def command(config: Config) -> click.Command:

@@ -29,7 +29,8 @@ class Job(Identified):
         Index("ix_background_jobs_status_run_after", "status", "run_after"),
         Index("ix_background_jobs_finished_at_status", "finished_at", "status"),
         Index(
-            "ix_background_jobs_lease_until",
+            "ix_background_jobs_status_lease_until",
+            "status",
             "lease_until",
             sqlite_where=text("lease_until IS NOT NULL"),
             postgresql_where=text("lease_until IS NOT NULL"),

@@ -50,7 +50,9 @@ def upgrade() -> None:
         op.drop_index(name, "background_jobs")
     for name, columns in INDEXES.items():
         op.create_index(name, "background_jobs", columns)
-    op.create_index("ix_background_jobs_lease_until", "background_jobs", ["lease_until"], sqlite_where=LEASED, postgresql_where=LEASED)
+    op.create_index(
+        "ix_background_jobs_status_lease_until", "background_jobs", ["status", "lease_until"], sqlite_where=LEASED, postgresql_where=LEASED
+    )
 
 
 def line(row: str, change: int) -> str:
@@ -91,7 +93,7 @@ def count_on_postgresql() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_background_jobs_lease_until", "background_jobs")
+    op.drop_index("ix_background_jobs_status_lease_until", "background_jobs")
     for name in INDEXES:
         op.drop_index(name, "background_jobs")
     for name, columns in OLD_INDEXES.items():

@@ -102,9 +102,7 @@ class TestServe:
             serving = serve(port)
 
             assert serving.process.wait() == 1
-        assert serving.process.output() == (
-            f"Error: Port {port} is taken: write `make run PORT={port + 1}`, or stop what listens there\n"
-        )
+        assert serving.process.output() == (f"Error: Port {port} is taken: write `make run PORT={port + 1}`, or stop what listens there\n")
 
     def test_the_death_of_one_process_ends_the_other(self, serve):
         serving = serve().ready()
