@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 PIECE = 256 * 1024
 NAME = re.compile(r"[a-z]+/[A-Za-z0-9-]+(\.[a-z0-9]+)?")
+DRAFT = re.compile(r"\.[A-Za-z0-9-]+(\.[a-z0-9]+)?\.[0-9]+")
 
 
 def make_storage(config: Config) -> Storage:
@@ -79,6 +81,32 @@ class FolderStorage:
             self.path(name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"The file could not be removed: {error.strerror}") from None
+
+    def names(self, folder: str, before: datetime) -> Iterator[str]:
+        for entry in self.entries(folder, before):
+            if NAME.fullmatch(f"{folder}/{entry.name}"):
+                yield f"{folder}/{entry.name}"
+
+    def drop_unfinished(self, folder: str, before: datetime) -> int:
+        drafts = [entry for entry in self.entries(folder, before) if DRAFT.fullmatch(entry.name)]
+        for draft in drafts:
+            with suppress(OSError):
+                Path(draft).unlink()
+        return len(drafts)
+
+    def entries(self, folder: str, before: datetime) -> Iterator[os.DirEntry[str]]:
+        """The plain files in it that were written before that moment."""
+        try:
+            with os.scandir(self.folder / folder) as found:
+                for entry in found:
+                    with suppress(FileNotFoundError):
+                        changed = datetime.fromtimestamp(entry.stat(follow_symlinks=False).st_mtime, UTC)
+                        if changed < before and entry.is_file(follow_symlinks=False):
+                            yield entry
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"The files could not be listed: {error.strerror}") from None
 
 
 class Pieces:
@@ -183,6 +211,30 @@ class BucketStorage:
     def delete(self, name: str) -> None:
         self.ask("remove", lambda: self.client().delete_object(Bucket=self.bucket, Key=self.key(name)))
 
+    def names(self, folder: str, before: datetime) -> Iterator[str]:
+        for page in self.pages("list_objects_v2", folder):
+            for found in page.get("Contents", ()):
+                name = found["Key"].removeprefix(f"{self.prefix}/") if self.prefix else found["Key"]
+                if found["LastModified"] < before and NAME.fullmatch(name):
+                    yield name
+
+    def drop_unfinished(self, folder: str, before: datetime) -> int:
+        """Uploads in parts whose process died: they are paid for, and no list of files shows them."""
+        old = [found for page in self.pages("list_multipart_uploads", folder) for found in page.get("Uploads", ())]
+        old = [found for found in old if found["Initiated"] < before]
+        for found in old:
+            upload = {"Bucket": self.bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
+            with suppress(FileNotFoundError):
+                self.ask("remove", lambda upload=upload: self.client().abort_multipart_upload(**upload))
+        return len(old)
+
+    def pages(self, operation: str, folder: str) -> Iterator[Any]:
+        """What the store lists under the folder, page by page."""
+        prefix = f"{self.prefix}/{folder}/" if self.prefix else f"{folder}/"
+        found = iter(self.client().get_paginator(operation).paginate(Bucket=self.bucket, Prefix=prefix))
+        while (page := self.ask("list", lambda: next(found, None))) is not None:
+            yield page
+
     def ask(self, act: str, call: Callable[[], T]) -> T:
         """Ask the store, and put what goes wrong into words; the log has more. Raises FileNotFoundError, StorageError."""
         from boto3.exceptions import Boto3Error, S3UploadFailedError
@@ -195,18 +247,23 @@ class BucketStorage:
                 raise error.__context__ or error from None  # it hides what went wrong behind names of files and buckets
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in ("NoSuchKey", "404"):
+            if code in ("NoSuchKey", "NoSuchUpload", "404"):
                 raise FileNotFoundError("It is not in the storage.") from None
-            log.warning("the storage refused to %s a file: %s", act, error)
-            raise StorageError(f"The file could not be {DONE[act]}: {REFUSALS.get(code, f'the storage answered {code}')}.") from None
+            log.warning("the storage refused to %s: %s", act, error)
+            raise StorageError(f"{FAILURES[act]}: {REFUSALS.get(code, f'the storage answered {code}')}.") from None
         except (NoCredentialsError, PartialCredentialsError):
-            raise StorageError(f"The file could not be {DONE[act]}: no keys for the storage are set.") from None
+            raise StorageError(f"{FAILURES[act]}: no keys for the storage are set.") from None
         except (BotoCoreError, Boto3Error, OSError) as error:
-            log.warning("the storage could not %s a file: %s", act, error)
-            raise StorageError(f"The file could not be {DONE[act]}: the storage could not be reached.") from None
+            log.warning("the storage could not %s: %s", act, error)
+            raise StorageError(f"{FAILURES[act]}: the storage could not be reached.") from None
 
 
-DONE = {"keep": "kept", "read": "read", "remove": "removed"}
+FAILURES = {
+    "keep": "The file could not be kept",
+    "read": "The file could not be read",
+    "remove": "The file could not be removed",
+    "list": "The files could not be listed",
+}
 REFUSALS = {
     "NoSuchBucket": "its bucket does not exist",
     "AccessDenied": "the storage denies access to it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -26,4 +27,12 @@ class Storage(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove it; nothing happens where it is not there."""
+        ...
+
+    def names(self, folder: str, before: datetime) -> Iterator[str]:
+        """The files of a folder ("exports") that were kept before that moment, in no order."""
+        ...
+
+    def drop_unfinished(self, folder: str, before: datetime) -> int:
+        """Remove what was begun in the folder before that moment and never came to its end; says how many it was."""
         ...

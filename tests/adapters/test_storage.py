@@ -1,12 +1,16 @@
 """A folder and a bucket keep the same promises; the bucket keeps them also where the store or the way to it fails."""
 
+import os
 import sys
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 import adapters.storage
 import config
 from adapters.storage import MULTIPART_FROM, FolderStorage, make_storage
+from domain.db import now
 from domain.storage import StorageError
 from tests.standins.s3 import S3StandIn
 
@@ -81,6 +85,79 @@ def test_a_name_that_is_not_ours_reaches_nothing(storage, file, name):
     for act in (lambda: storage.open(name), lambda: storage.save(name, file(b"x")), lambda: storage.delete(name)):
         with pytest.raises(StorageError):
             act()
+
+
+LATER = timedelta(minutes=1)
+OTHER = "exports/6ba7b810-9dad-41d1-80b4-00c04fd430c8.xlsx"
+
+
+def aged(storage, s3, name, age=timedelta(days=3)):
+    """As if the file had been kept so long ago."""
+    if isinstance(storage, FolderStorage):
+        at = (now() - age).timestamp()
+        os.utime(storage.path(name), (at, at))
+    else:
+        s3.times[storage.key(name)] = now() - age
+
+
+def test_the_files_of_a_folder_are_listed_by_their_age(storage, s3, file):
+    for name in (NAME, OTHER, "doctor/6ba7b810-9dad-41d1-80b4-00c04fd430c8.txt"):
+        storage.save(name, file(b"x"))
+    aged(storage, s3, OTHER)
+    assert sorted(storage.names("exports", now() + LATER)) == [NAME, OTHER]
+    assert list(storage.names("exports", now() - timedelta(days=1))) == [OTHER]
+    assert list(storage.names("backups", now() + LATER)) == []
+
+
+def test_what_was_listed_can_be_deleted_while_the_list_is_read(storage, file, s3):
+    s3.page_size = 2
+    kept = {f"exports/{uuid4()}.csv" for _ in range(5)}
+    for name in kept:
+        storage.save(name, file(b"x"))
+    seen = set()
+    for name in storage.names("exports", now() + LATER):
+        storage.delete(name)
+        seen.add(name)
+    assert seen == kept
+    assert list(storage.names("exports", now() + LATER)) == []
+
+
+def test_the_folder_lists_nothing_that_is_not_ours(tmp_path, file):
+    storage = FolderStorage(tmp_path / "kept")
+    storage.save(NAME, file(b"x"))
+    folder = tmp_path / "kept" / "exports"
+    (folder / "a folder").mkdir()
+    (folder / "notes of mine.txt").write_text("x")
+    (folder / "link.csv").symlink_to(tmp_path)
+    assert list(storage.names("exports", now() + LATER)) == [NAME]
+
+
+def test_a_draft_whose_process_died_is_dropped_and_a_fresh_one_is_not(tmp_path):
+    storage = FolderStorage(tmp_path / "kept")
+    folder = tmp_path / "kept" / "exports"
+    folder.mkdir(parents=True)
+    for name in (".0f8b5a52-0d41-4e57-9a6e-5b7c1d2e3f40.csv.4711", ".6ba7b810-9dad-41d1-80b4-00c04fd430c8.xlsx.4712", ".gitkeep"):
+        (folder / name).write_text("x")
+    os.utime(folder / ".0f8b5a52-0d41-4e57-9a6e-5b7c1d2e3f40.csv.4711", (0, 0))
+    os.utime(folder / ".gitkeep", (0, 0))
+    assert storage.drop_unfinished("exports", now() - timedelta(days=1)) == 1
+    assert sorted(path.name for path in folder.iterdir()) == [".6ba7b810-9dad-41d1-80b4-00c04fd430c8.xlsx.4712", ".gitkeep"]
+    assert storage.drop_unfinished("doctor", now()) == 0
+
+
+def test_an_upload_whose_process_died_is_dropped_and_a_fresh_one_is_not(bucket, s3):
+    for upload, key, age in (("old", NAME, 3), ("fresh", OTHER, 0), ("not-ours", "elsewhere", 3)):
+        s3.uploads[upload] = {1: b"x"}
+        s3.upload_keys[upload] = bucket.key(key) if "/" in key else key
+        s3.times[upload] = now() - timedelta(days=age)
+    assert bucket.drop_unfinished("exports", now() - timedelta(days=1)) == 1
+    assert set(s3.uploads) == {"fresh", "not-ours"}
+
+
+def test_a_store_that_denies_a_list_says_so(bucket, s3):
+    s3.fault("denied")
+    with pytest.raises(StorageError, match="The files could not be listed: the storage denies access to it"):
+        list(bucket.names("exports", now()))
 
 
 def test_a_file_nobody_reads_to_its_end_is_closed(tmp_path, file):

@@ -1,4 +1,4 @@
-"""An HTTP server that plays a bucket of S3, as far as the portal uses one: put, get, delete, and uploads in parts; with troubles."""
+"""An HTTP server that plays a bucket of S3, as far as the portal uses one: put, get, delete, list, and uploads in parts; with troubles."""
 
 import hashlib
 import socket
@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -37,11 +38,14 @@ class Call:
 
 @dataclass
 class S3StandIn:
-    """`with S3StandIn() as s3:`; `s3.objects` is what the bucket holds, by key."""
+    """`with S3StandIn() as s3:`; `s3.objects` is what the bucket holds, by key, and `s3.times` since when: a key's or an upload's."""
 
     bucket: str = "exports-bucket"
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    upload_keys: dict[str, str] = field(default_factory=dict)
+    times: dict[str, datetime] = field(default_factory=dict)
+    page_size: int = 1000
     calls: list[Call] = field(default_factory=list)
     faults: deque[Fault] = field(default_factory=deque)
     lock: Any = field(default_factory=threading.Lock)
@@ -124,27 +128,55 @@ class Handler(BaseHTTPRequestHandler):
             self.standin.uploads[query["uploadId"][0]][int(query["partNumber"][0])] = body
         else:
             self.standin.objects[key] = body
+            self.standin.times[key] = datetime.now(UTC)
         self.answer(200, headers={"ETag": etag(body)})
 
     def post(self, key: str, query: dict[str, list[str]], _body: bytes, _fault: Fault | None) -> None:
         if "uploads" in query:
             upload = f"upload-{len(self.standin.calls)}"
             self.standin.uploads[upload] = {}
+            self.standin.upload_keys[upload] = key
+            self.standin.times[upload] = datetime.now(UTC)
             return self.xml(f"<InitiateMultipartUploadResult><UploadId>{upload}</UploadId></InitiateMultipartUploadResult>")
         parts = self.standin.uploads.pop(query["uploadId"][0])
         self.standin.objects[key] = b"".join(parts[number] for number in sorted(parts))
+        self.standin.times[key] = datetime.now(UTC)
         return self.xml(f"<CompleteMultipartUploadResult><Key>{escape(key)}</Key><ETag>x</ETag></CompleteMultipartUploadResult>")
 
-    def get(self, key: str, _query: dict[str, list[str]], _body: bytes, fault: Fault | None) -> None:
+    def get(self, key: str, query: dict[str, list[str]], _body: bytes, fault: Fault | None) -> None:
+        if not key:
+            return self.list_uploads(query) if "uploads" in query else self.list_objects(query)
         content = self.standin.objects.get(key)
         if content is None:
-            self.refuse(404, "NoSuchKey")
-            return
+            return self.refuse(404, "NoSuchKey")
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         rest = content[start:]
         cut = rest[: len(rest) // 2] if fault and fault.name == "cut" else None
         self.answer(206 if start else 200, rest, {"ETag": etag(content)}, cut)
         self.close_connection = cut is not None
+        return None
+
+    def list_objects(self, query: dict[str, list[str]]) -> None:
+        """A page; the token of the next is the last key of this one."""
+        after = query.get("continuation-token", [""])[0]
+        keys = sorted(key for key in self.standin.objects if key.startswith(query["prefix"][0]) and key > after)
+        page, more = keys[: self.standin.page_size], len(keys) > self.standin.page_size
+        rows = "".join(
+            f"<Contents><Key>{escape(key)}</Key><LastModified>{stamp(self.standin.times[key])}</LastModified>"
+            f"<Size>{len(self.standin.objects[key])}</Size></Contents>"
+            for key in page
+        )
+        token = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if more else ""
+        self.xml(f"<ListBucketResult><IsTruncated>{str(more).lower()}</IsTruncated>{token}{rows}</ListBucketResult>")
+
+    def list_uploads(self, query: dict[str, list[str]]) -> None:
+        rows = "".join(
+            f"<Upload><Key>{escape(self.standin.upload_keys[upload])}</Key><UploadId>{upload}</UploadId>"
+            f"<Initiated>{stamp(self.standin.times[upload])}</Initiated></Upload>"
+            for upload in self.standin.uploads
+            if self.standin.upload_keys[upload].startswith(query["prefix"][0])
+        )
+        self.xml(f"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{rows}</ListMultipartUploadsResult>")
 
     def delete(self, key: str, query: dict[str, list[str]], _body: bytes, _fault: Fault | None) -> None:
         if "uploadId" in query:
@@ -174,6 +206,10 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True
+
+
+def stamp(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def etag(content: bytes) -> str:
