@@ -31,6 +31,7 @@ class JobFilters(PageRequest):
     status: tuple[str, ...] = ()
     type: tuple[str, ...] = ()
     creator_id: UUID | None = None
+    by_system: bool = False  # only those that nobody started
     from_: datetime | None = None
     to: datetime | None = None
     q: str | None = None
@@ -42,6 +43,8 @@ class JobFilters(PageRequest):
             found.append(Job.type.in_(self.type))
         if self.creator_id is not None:
             found.append(Job.creator_id == self.creator_id)
+        if self.by_system:
+            found.append(Job.creator_id.is_(None))
         if self.from_ is not None:
             found.append(Job.created_at >= self.from_)
         if self.to is not None:
@@ -102,7 +105,8 @@ def summarise_jobs(session: Session, actor: Actor, filters: JobFilters) -> dict[
     """Counts per status under every filter but `status`."""
     seen = visible(actor)
     if filters.from_ is None and filters.to is None and not filters.q:
-        creators = [] if actor.can(Permission.JOBS_LIST_ALL) else [actor.admin_id]
+        creators: list[UUID | None] = [] if actor.can(Permission.JOBS_LIST_ALL) else [actor.admin_id]
+        creators += [None] if filters.by_system else []
         creators += [filters.creator_id] if filters.creator_id is not None else []
         found = counts.by_status(session, types=filters.type, creators=creators)
     else:

@@ -17,7 +17,7 @@ from portal.errors import Refusal
 from portal.formats import number
 from portal.htmx import page_path, partial
 from portal.jobs import listing, wording
-from portal.refunds.listing import picked
+from portal.lists import ALL, picked
 from web.db import db
 
 TEXTS = {
@@ -76,7 +76,7 @@ def asked() -> tuple[listing.JobsQuery, Any, list[str]]:
 
 
 def filter_words(query: listing.JobsQuery) -> list[dict[str, str]]:
-    words = [{"word": "Status", "value": query.status}] if query.status != listing.ALL else []
+    words = [{"word": "Status", "value": query.status}] if query.status != ALL else []
     return words + ([{"word": "Search", "value": query.q}] if query.q else []) + listing.chips(query)
 
 

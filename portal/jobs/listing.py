@@ -1,13 +1,11 @@
 """The monitor: what its address says, and everything around and in its rows."""
 
-import re
-from dataclasses import dataclass, fields, replace
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import g, url_for
-from werkzeug.datastructures import MultiDict
 
 from domain.access import Permission
 from domain.db import now
@@ -16,55 +14,21 @@ from domain.jobs.models import Job, JobStatus
 from domain.jobs.queries import Hour, JobFilters, JobRow, Pulse
 from domain.jobs.types import JOB_TYPES, type_of
 from domain.pagination import Page
-from portal.formats import age, day, number, zone, zone_words
+from portal.formats import age, number, zone, zone_words
 from portal.htmx import page_arguments
 from portal.jobs import wording
-from portal.refunds.listing import UNSAFE, reach, start_of
+from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
 from web.db import db
 
-ALL = "all"
+SYSTEM = "system"
 
 
-@dataclass(frozen=True)
-class JobsQuery:
-    """The address of a list as people share it: days in their zone. Blank means unfiltered."""
+@dataclass(frozen=True, kw_only=True)
+class JobsQuery(ListAddress):
+    ENDPOINT = "portal.jobs.index"
 
-    status: str = ALL
-    q: str = ""
     type: str = ""
     by: str = ""
-    since: str = ""
-    until: str = ""
-    page: str = "1"
-
-    @classmethod
-    def read(cls, arguments: MultiDict[str, str]) -> "JobsQuery":
-        given = {name: UNSAFE.sub("", arguments.get(PUBLIC.get(name, name), ""))[:200].strip() for name in NAMES}
-        return cls(**{name: value for name, value in given.items() if value})
-
-    def url(self, endpoint: str = "portal.jobs.index", **changes: str) -> str:
-        """The address with these changes; a change of anything but the page starts again at the first one."""
-        changed = replace(self, **{"page": "1", **changes})
-        return url_for(endpoint, **changed.arguments())
-
-    def arguments(self) -> dict[str, str]:
-        plain = JobsQuery()
-        return {PUBLIC.get(name, name): getattr(self, name) for name in NAMES if getattr(self, name) != getattr(plain, name)}
-
-    @property
-    def kept(self) -> list[tuple[str, str]]:
-        """What the filter form has no field for while it is set, so that sending the form keeps it."""
-        shown = {"status", "q", "page"} | (set() if self.since or self.until else {"since", "until"})
-        return [(name, value) for name, value in self.arguments().items() if LOCAL.get(name, name) not in shown]
-
-    @property
-    def filtered(self) -> bool:
-        return any(getattr(self, name) for name in NAMES if name not in ("status", "page"))
-
-
-NAMES = tuple(field.name for field in fields(JobsQuery))
-PUBLIC = {"since": "from", "until": "to"}
-LOCAL = {public: name for name, public in PUBLIC.items()}
 
 
 def read() -> tuple[JobsQuery, JobFilters, list[str]]:
@@ -74,29 +38,17 @@ def read() -> tuple[JobsQuery, JobFilters, list[str]]:
 
 
 def read_filters(query: JobsQuery) -> tuple[JobFilters, list[str]]:
-    refusals: list[str] = []
-    found: dict[str, Any] = {"q": query.q or None}
-
-    def take(read: Any, otherwise: str) -> None:
-        try:
-            found.update(read())
-        except (ValueError, OverflowError):
-            refusals.append(otherwise)
-
+    reading = Reading(query)
     if query.status != ALL:
-        take(lambda: {"status": (JobStatus(query.status),)}, "There is no such status.")
+        reading.take(lambda: {"status": (JobStatus(query.status),)}, "There is no such status.")
     if query.type:
-        take(lambda: {"type": (known_type(query.type),)}, "There is no such type of job.")
-    if query.by:
-        take(lambda: {"creator_id": g.actor.admin_id if query.by == "me" else UUID(query.by)}, "There is no such admin.")
-    if query.since:
-        take(lambda: {"from_": start_of(query.since)}, "From: choose a day.")
-    if query.until:
-        take(lambda: {"to": start_of(query.until, days=1)}, "To: choose a day.")
-    if found.get("from_") and found.get("to") and found["from_"] >= found["to"]:
-        refusals.append("From comes after To.")
-    page = int(query.page) if re.fullmatch(r"[1-9][0-9]{0,8}", query.page) else 1
-    return JobFilters(page=page, **found), refusals
+        reading.take(lambda: {"type": (known_type(query.type),)}, "There is no such type of job.")
+    if query.by == SYSTEM:
+        reading.found["by_system"] = True
+    elif query.by:
+        reading.take(lambda: {"creator_id": g.actor.admin_id if query.by == "me" else UUID(query.by)}, "There is no such admin.")
+    reading.take_days()
+    return JobFilters(**reading.found), reading.refusals
 
 
 def known_type(name: str) -> str:
@@ -122,7 +74,7 @@ def list_context(query: JobsQuery, page: Page[JobRow], pulse: Pulse, refusals: l
         "now_url": query.url("portal.jobs.now", page=query.page),
         "clear_url": JobsQuery(status=query.status).url(),
         "chips": chips(query),
-        "presets": presets(query),
+        "presets": query.presets,
         "types": [{"word": kind.title, "url": query.url(type=name)} for name, kind in JOB_TYPES.items()],
         "creators": creators(query),
         **live_context(query, page, pulse),
@@ -139,10 +91,7 @@ def live_context(query: JobsQuery, page: Page[JobRow], pulse: Pulse) -> dict[str
         "query": query,
         "page_url": lambda number: query.url(page=str(number)),
         "clear_url": JobsQuery(status=query.status).url(),
-        "tabs": [
-            {"name": name, "word": word, "count": counts[name], "current": query.status == name, "url": query.url(status=name)}
-            for name, word in words.items()
-        ],
+        "tabs": tabs(query, counts, words),
         "found_words": f"{number(found)} {'job' if found == 1 else 'jobs'}",
         "rows": [line(row) for row in page],
         "pages": reach(page),
@@ -208,13 +157,15 @@ def chips(query: JobsQuery) -> list[dict[str, str]]:
     if query.by:
         found.append({"word": "Started by", "value": creator_word(query.by), "without": query.url(by="")})
     if query.since or query.until:
-        found.append({"word": "Created", "value": days_in_words(query), "without": query.url(since="", until="")})
+        found.append({"word": "Created", "value": span(query), "without": query.url(since="", until="")})
     return found
 
 
 def creator_word(by: str) -> str:
     if by == "me" or by == str(g.actor.admin_id):
         return "me"
+    if by == SYSTEM:
+        return "the portal itself"
     return next((name for admin_id, name in list_creators(db.session(), g.actor) if str(admin_id) == by), "only this one")
 
 
@@ -223,26 +174,7 @@ def creators(query: JobsQuery) -> list[dict[str, str]]:
     if query.by or not g.actor.can(Permission.JOBS_LIST_ALL):
         return []
     others = [(str(admin_id), name) for admin_id, name in list_creators(db.session(), g.actor) if admin_id != g.actor.admin_id]
-    return [{"word": name, "url": query.url(by=by)} for by, name in [("me", "Me"), *others]]
-
-
-def days_in_words(query: JobsQuery) -> str:
-    today = now().astimezone(zone()).date().isoformat()
-    if query.since == today and not query.until:
-        return "today"
-    try:
-        since, until = (day(date.fromisoformat(text)) if text else "" for text in (query.since, query.until))
-    except ValueError:
-        return f"{query.since} – {query.until}"
-    if since and until:
-        return since if since == until else f"{since} – {until}"
-    return f"from {since}" if since else f"until {until}"
-
-
-def presets(query: JobsQuery) -> list[dict[str, str]]:
-    today = now().astimezone(zone()).date()
-    first = {"Today": today, "Last 7 days": today - timedelta(days=6), "Last 30 days": today - timedelta(days=29)}
-    return [{"word": word, "url": query.url(since=since.isoformat(), until="")} for word, since in first.items()]
+    return [{"word": name, "url": query.url(by=by)} for by, name in [("me", "Me"), *others, (SYSTEM, "The portal itself")]]
 
 
 def nothing(query: JobsQuery, page: Page[JobRow]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from domain.refunds.preview import preview_decisions
 from portal.errors import Refusal
 from portal.formats import number
 from portal.htmx import page_arguments, partial
+from portal.lists import picked
 from portal.refunds import listing as refunds
 from portal.wording import ALTERNATIVES
 from web.db import db
@@ -129,8 +130,8 @@ def read_export(narrowed: bool) -> dict[str, Any]:
 
 def bulk_form(action: str, refusal: Refusal | None = None) -> str:
     """The dialog of a decision on the selected refunds, with what will be left to others."""
-    picked = refunds.picked(request.form if request.method == "POST" else request.args)
-    preview = preview_decisions(db.session(), g.actor, policy(), picked)
+    selected = picked(request.form if request.method == "POST" else request.args)
+    preview = preview_decisions(db.session(), g.actor, policy(), selected)
     ids = preview.pending if action == "reject" else preview.alone
     sums = [format_money(cents, currency, g.actor.locale) for currency, cents in preview.by_currency.items()]
     form = {
@@ -158,7 +159,7 @@ def bulk_form(action: str, refusal: Refusal | None = None) -> str:
 
 def read_bulk(action: str) -> dict[str, Any]:
     """The parameters of the bulk decision that the form asks for. Raises ValidationError."""
-    ids: list[UUID] = refunds.picked(request.form)
+    ids: list[UUID] = picked(request.form)
     given = from_form(BulkStart(), {name: value for name, value in request.form.items() if name != "refund_ids"})
     parameters: dict[str, Any] = BulkStart().load(
         given | {"type": "bulk_operation", "action": action, "refund_ids": [str(refund_id) for refund_id in dict.fromkeys(ids)]}

@@ -11,6 +11,7 @@ from domain.refunds.counts import sum_selected
 from portal.errors import refusals_go_to
 from portal.forms import read_form, typed_version
 from portal.htmx import page_arguments, render
+from portal.lists import picked
 from portal.refunds import deciding, listing, showing
 from web.access import needs
 from web.db import db
@@ -36,7 +37,7 @@ def index():
 @needs(Permission.REFUNDS_LIST)
 def selection():
     """How many are selected, and their sums: never one sum over two currencies."""
-    chosen = sum_selected(db.session, g.actor, listing.picked(request.args))
+    chosen = sum_selected(db.session, g.actor, picked(request.args))
     sums = [{"currency": currency, "amount_cents": cents} for currency, cents in chosen.by_currency.items()]
     return render("refunds/selection.html", fragment="refunds/_selection.html", selection={"count": chosen.count, "sums": sums})
 

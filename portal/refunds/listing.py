@@ -1,36 +1,29 @@
 """The queue: what its address says, and everything around its rows."""
 
-import re
-from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 from uuid import UUID
 
-from flask import g, url_for
+from flask import g
 from werkzeug.datastructures import MultiDict
 
-from domain.db import now
 from domain.errors import Invalid
 from domain.money import format_money, is_currency, parse_amount
 from domain.pagination import Page
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
 from domain.refunds.queries import SECOND_APPROVAL, RefundFilters, RefundRow
-from portal.formats import day, number, zone, zone_words
+from portal.formats import number, zone_words
+from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
 from portal.wording import PRIORITIES, REASONS, STATUSES, reason_words
 
-ALL = "all"
 PROCESSING_WORDS = {ProcessingState.FAILED: "failed", ProcessingState.UNKNOWN: "no answer yet"}
-UNSAFE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
-class ListQuery:
-    """The address of a list as people share it: days in their zone, amounts in major units. Blank means unfiltered."""
+@dataclass(frozen=True, kw_only=True)
+class ListQuery(ListAddress):
+    ENDPOINT = "portal.refunds.index"
 
     status: str = RefundStatus.PENDING
-    q: str = ""
-    since: str = ""
-    until: str = ""
     min: str = ""
     cur: str = ""
     reason: str = ""
@@ -39,82 +32,34 @@ class ListQuery:
     processing: str = ""
     user: str = ""
     vendor: str = ""
-    page: str = "1"
 
     @classmethod
-    def read(cls, arguments: MultiDict[str, str]) -> "ListQuery":
-        given = {name: UNSAFE.sub("", arguments.get(PUBLIC.get(name, name), ""))[:200].strip() for name in NAMES}
-        query = cls(**{name: value for name, value in given.items() if value})
+    def read(cls, arguments: MultiDict[str, str]) -> Self:
+        query = super().read(arguments)
         return query if query.min else replace(query, cur="")
 
-    def url(self, **changes: str) -> str:
-        """The address with these changes; a change of anything but the page starts again at the first one."""
-        changed = replace(self, **{"page": "1", **changes})
-        return url_for("portal.refunds.index", **changed.arguments())
-
-    def arguments(self) -> dict[str, str]:
-        plain = ListQuery()
-        return {PUBLIC.get(name, name): getattr(self, name) for name in NAMES if getattr(self, name) != getattr(plain, name)}
-
-    @property
-    def kept(self) -> list[tuple[str, str]]:
-        """What the filter form has no field for while it is set, so that sending the form keeps it."""
-        shown = {"status", "q", "page"}
-        if not (self.since or self.until):
-            shown |= {"since", "until"}
-        if not self.min:
-            shown |= {"min", "cur"}
-        return [(name, value) for name, value in self.arguments().items() if LOCAL.get(name, name) not in shown]
-
-    @property
-    def filtered(self) -> bool:
-        return any(getattr(self, name) for name in NAMES if name not in ("status", "page"))
-
-
-NAMES = tuple(field.name for field in fields(ListQuery))
-PUBLIC = {"since": "from", "until": "to"}
-LOCAL = {public: name for name, public in PUBLIC.items()}
+    def fielded(self) -> set[str]:
+        return super().fielded() | (set() if self.min else {"min", "cur"})
 
 
 def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
-    """The domain's filters, and a sentence for each part of the address that makes no sense."""
-    refusals: list[str] = []
-    found: dict[str, Any] = {"q": query.q or None, "reason": query.reason or None}
-
-    def take(name: str, read: Any, *, otherwise: str) -> None:
-        try:
-            found.update(read())
-        except (ValueError, OverflowError):
-            refusals.append(otherwise)
-        except Invalid as error:
-            refusals.append(error.message)
-
+    reading = Reading(query)
+    reading.found["reason"] = query.reason or None
     if query.status != ALL:
-        take("status", lambda: {"status": (RefundStatus(query.status),)}, otherwise="There is no such status.")
-    if query.since:
-        take("from", lambda: {"from_": start_of(query.since)}, otherwise="From: choose a day.")
-    if query.until:
-        take("to", lambda: {"to": start_of(query.until, days=1)}, otherwise="To: choose a day.")
-    if found.get("from_") and found.get("to") and found["from_"] >= found["to"]:
-        refusals.append("From comes after To.")
+        reading.take(lambda: {"status": (RefundStatus(query.status),)}, "There is no such status.")
+    reading.take_days()
     if query.min:
-        take("min", lambda: at_least(query), otherwise="Amount: choose a currency.")
+        reading.take(lambda: at_least(query), "Amount: choose a currency.")
     if query.priority:
-        take("priority", lambda: {"priority": (Priority(query.priority),)}, otherwise="There is no such priority.")
+        reading.take(lambda: {"priority": (Priority(query.priority),)}, "There is no such priority.")
     if query.awaiting:
-        found["awaiting"] = SECOND_APPROVAL
+        reading.found["awaiting"] = SECOND_APPROVAL
     if query.processing:
-        take("processing", lambda: {"processing_state": (ProcessingState(query.processing),)}, otherwise="There is no such state.")
+        reading.take(lambda: {"processing_state": (ProcessingState(query.processing),)}, "There is no such state.")
     for name in ("user", "vendor"):
         if getattr(query, name):
-            take(name, lambda name=name: {f"{name}_id": UUID(getattr(query, name))}, otherwise=f"There is no such {name}.")
-    page = int(query.page) if re.fullmatch(r"[1-9][0-9]{0,8}", query.page) else 1
-    return RefundFilters(page=page, **found), refusals
-
-
-def start_of(text: str, days: int = 0) -> datetime:
-    """Where that day begins for the person who reads: days are 23 or 25 hours long where the clock changes."""
-    return datetime.combine(date.fromisoformat(text) + timedelta(days=days), time(), zone())
+            reading.take(lambda name=name: {f"{name}_id": UUID(getattr(query, name))}, f"There is no such {name}.")  # type: ignore[misc]
+    return RefundFilters(**reading.found), reading.refusals
 
 
 def at_least(query: ListQuery) -> dict[str, Any]:
@@ -134,7 +79,7 @@ def list_context(query: ListQuery, page: Page[RefundRow], refusals: list[str]) -
         "clear_url": ListQuery(status=query.status).url(),
         "chips": chips(query, page),
         "second_approval_url": query.url(awaiting="1") if query.status in (RefundStatus.PENDING, ALL) and not query.awaiting else None,
-        "presets": presets(query),
+        "presets": query.presets,
         "reasons": [{"word": reason_words(name), "url": query.url(reason=name)} for name in REASONS],
         "priorities": [{"word": look.word, "url": query.url(priority=name)} for name, look in PRIORITIES.items()],
         "currencies": currencies(page),
@@ -151,10 +96,7 @@ def tabs_context(query: ListQuery, summary: dict[str, Any]) -> dict[str, Any]:
     words = {str(status): look.word for status, look in STATUSES.items()} | {ALL: "All"}
     counts[ALL] = sum(counts.values())
     return {
-        "tabs": [
-            {"name": name, "word": word, "count": counts[name], "current": query.status == name, "url": query.url(status=name)}
-            for name, word in words.items()
-        ],
+        "tabs": tabs(query, counts, words),
         "waiting": [{"currency": currency, "amount_cents": cents} for currency, cents in summary["by_currency"].items()],
         "found_words": f"{number(counts.get(query.status, 0))} {'refund' if counts.get(query.status) == 1 else 'refunds'}",
     }
@@ -185,20 +127,6 @@ def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
     return found
 
 
-def span(query: ListQuery) -> str:
-    today = now().astimezone(zone()).date()
-    for preset in (7, 30):
-        if query.since == (today - timedelta(days=preset - 1)).isoformat() and not query.until:
-            return f"last {preset} days"
-    try:
-        since, until = (day(date.fromisoformat(text)) if text else "" for text in (query.since, query.until))
-    except ValueError:
-        return f"{query.since} – {query.until}"
-    if since and until:
-        return since if since == until else f"{since} – {until}"
-    return f"from {since}" if since else f"until {until}"
-
-
 def readable(query: ListQuery) -> str:
     try:
         cents = at_least(query)["min_amount"]
@@ -207,25 +135,8 @@ def readable(query: ListQuery) -> str:
     return format_money(cents, query.cur, g.actor.locale)
 
 
-def presets(query: ListQuery) -> list[dict[str, str]]:
-    today = now().astimezone(zone()).date()
-    first = {"Today": today, "Last 7 days": today - timedelta(days=6), "Last 30 days": today - timedelta(days=29)}
-    return [{"word": word, "url": query.url(since=since.isoformat(), until="")} for word, since in first.items()]
-
-
 def currencies(page: Page[RefundRow]) -> list[str]:
     return sorted({"INR", "USD", "EUR", "GBP", "JPY", "KWD"} | set(page.summary["by_currency"]) | {row.refund.currency for row in page})
-
-
-def reach(page: Page[RefundRow]) -> dict[str, int]:
-    first = (page.request.page - 1) * page.request.page_size
-    return {
-        "first": first + 1 if page.items else 0,
-        "last": first + len(page.items),
-        "total": page.total_items,
-        "page": page.request.page,
-        "count": page.total_pages,
-    }
 
 
 def attention(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, Any]]:
@@ -261,14 +172,3 @@ def nothing(query: ListQuery, page: Page[RefundRow]) -> dict[str, Any]:
 def title(query: ListQuery) -> str:
     look = STATUSES.get(query.status)  # type: ignore[call-overload]
     return f"{look.word} refunds" if look else "Refunds"
-
-
-def picked(arguments: MultiDict[str, str]) -> list[UUID]:
-    """The ids of a selection: one `ids` each from a form, or one with commas from the page's own script. At most a page of them."""
-    found = []
-    for text in ",".join(arguments.getlist("ids"))[:8000].split(",")[:200]:
-        try:
-            found.append(UUID(text))
-        except ValueError:
-            continue
-    return found

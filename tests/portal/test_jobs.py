@@ -66,6 +66,7 @@ class TestList:
             ("type=cleanup", 2),
             ("type=notification", 0),
             ("by=me", 1),
+            ("by=system", 1),
             ("from=2020-01-01&to=2020-01-02", 0),
             ("from=2020-01-01", 2),
             ("q=cleanup", 2),
