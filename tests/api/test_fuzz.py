@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -26,12 +27,24 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tests.factories import make_admin, make_refund
+from tests.factories import make_admin, make_job, make_refund
 
 SEED = 20251112
 SECRET = "a secret that only this test knows"
 ENDS_THE_SESSION = "auth.logout"
-INSIDE = ("Traceback", "sqlalchemy", "psycopg", "sqlite3", "SELECT ", "INSERT ", "UPDATE ", "werkzeug", "marshmallow", "/work", ".py")
+INSIDE = (
+    "Traceback",
+    "sqlalchemy",
+    "psycopg",
+    "sqlite3",
+    "SELECT ",
+    "INSERT ",
+    "UPDATE ",
+    "werkzeug",
+    "marshmallow",
+    str(Path.cwd()),
+    ".py",
+)
 
 Headers = dict[str, str]
 
@@ -45,9 +58,9 @@ def settings(settings: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def ids(engine: Engine) -> dict[str, str]:
     with Session(engine) as session:
-        refund = make_refund(session)
+        refund, job = make_refund(session), make_job(session)
         session.commit()
-        return {"refund_id": str(refund.id), "payment_id": str(refund.payment_id)}
+        return {"refund_id": str(refund.id), "payment_id": str(refund.payment_id), "job_id": str(job.id)}
 
 
 @pytest.fixture

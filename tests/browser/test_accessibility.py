@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from domain.db import now
 from domain.refunds.models import RefundApproval
@@ -49,7 +49,12 @@ def settled(page: Page) -> None:
 
 
 def fits(page: Page) -> bool:
-    return page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    """Whether it comes to rest within the window: what slides in may be outside it on its way."""
+    try:
+        page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=3000)
+    except TimeoutError:
+        return False
+    return True
 
 
 def open_drawer(page, refund, path="/refunds?status=all"):
