@@ -52,7 +52,7 @@ class Config:
     dual_approval_limits: Mapping[str, int]  # minor units per currency; one that is not listed always needs two
     default_currency: str
     rate_limit: tuple[int, int]  # calls, per seconds, for each admin
-    job_retention_days: int  # how long finished jobs and their files are kept, and the rows of deleted ones
+    job_retention_days: int  # how long finished jobs, their files and the rows of deleted ones are kept: domain/jobs/retention.py
     jwt_issuer: str
     jwt_audience: str
     jwt_jwks_file: Path | None  # public keys of an outside issuer whose tokens are accepted as well

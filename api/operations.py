@@ -123,6 +123,7 @@ EXPORT = {
     "attempts": 1,
     "error": None,
     "result_url": None,
+    "result_expired_at": None,
 }
 
 EXPORTED = {
@@ -271,7 +272,16 @@ OPERATIONS = {
         ),
     ),
     "jobs.result": Operation(
-        refusals=(forbidden(["analytics:view"]), Refusal(404, "NOT_FOUND", "This job has no result file.")),
+        refusals=(
+            forbidden(["analytics:view"]),
+            Refusal(404, "NOT_FOUND", "This job has no result file."),
+            Refusal(
+                410,
+                "RESULT_EXPIRED",
+                "This job's file was kept for its time and then removed. Start the job anew to make another.",
+                {"expired_at": "2025-12-12T10:01:22Z"},
+            ),
+        ),
     ),
     "refunds.index": Operation(
         answers={

@@ -163,6 +163,7 @@ def everything(detail: JobDetail) -> dict[str, Any]:
         "cancel_acknowledged_at": moment(job.cancel_acknowledged_at),
         "result": job.result,
         "result_name": job.result_name,
+        "result_expired_at": moment(job.result_expired_at),
         "events": [{"at": moment(event.at), "event": event.event, "message": event.message} for event in detail.events],
     }
 

@@ -16,6 +16,7 @@ TITLES = {
     404: "Not found",
     405: "Not found",
     409: "Somebody was faster",
+    410: "No longer here",
     413: "Too much at once",
     422: "Something is missing",
     429: "Too many tries",

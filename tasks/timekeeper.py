@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from domain import idempotency
 from domain.db import read_only
 from domain.identity.tidying import forget_old
-from domain.jobs import counts, leases, workers
+from domain.jobs import counts, leases, retention, workers
 from domain.refunds import reconcile
+from tasks.cleanup import remove_left_folders
 from tasks.context import Context
 from tasks.presence import Presence
 from tasks.queue import Bell
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
 RECONCILE_SECONDS = 10.0
 FOLD_SECONDS = 2.0
+CLEANUP_SECONDS = 300.0
 TIDY_SECONDS = 3600.0
 
 
@@ -31,6 +33,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("sweep", SWEEP_SECONDS, sweep),
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
         ("fold", FOLD_SECONDS, fold_counts),
+        ("cleanup", CLEANUP_SECONDS, ask_for_cleanup),
         ("tidy", TIDY_SECONDS, tidy),
     ]
     once(context, bell, presence.beat)
@@ -78,8 +81,17 @@ def fold_counts(context: Context, _bell: Bell) -> None:
         counts.fold(session)
 
 
+def ask_for_cleanup(context: Context, _bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if not retention.wanted(session):
+            return
+    with context.sessions.begin() as session:
+        retention.request(session)
+
+
 def tidy(context: Context, _bell: Bell) -> None:
-    """Forget what is over: sessions, tries to sign in, answers kept for retries."""
+    """Forget what is over: sessions, tries to sign in, answers kept for retries, work folders of this machine."""
     for forget in (forget_old, idempotency.purge):
         with context.sessions.begin() as session:
             forget(session)
+    remove_left_folders(context)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from domain.jobs.outcomes import Outcome
-from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
-from tasks import bulk, exports, notifications, refunds
+from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION, CLEANUP, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
+from tasks import bulk, cleanup, exports, notifications, refunds
 from tasks.work import Work
 
 Handler = Callable[[Work], Outcome]
@@ -17,4 +17,5 @@ HANDLERS: dict[str, Handler] = {
     NOTIFICATION.name: notifications.notification,
     BULK_OPERATION.name: bulk.bulk_operation,
     ANALYTICS_EXPORT.name: exports.analytics_export,
+    CLEANUP.name: cleanup.cleanup,
 }

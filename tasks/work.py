@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -70,3 +72,9 @@ class Work:
 
 def work_folder(context: Context, job: Job) -> Path:
     return context.config.data_dir / "work" / str(job.id)
+
+
+def work_folders(context: Context) -> Iterator[Path]:
+    """Every job's folder on this machine, also of jobs that are long over."""
+    with suppress(FileNotFoundError):
+        yield from (context.config.data_dir / "work").iterdir()

@@ -38,7 +38,10 @@ class JobSchema(Schema):
     metadata = fields.Dict(metadata={"description": "What it was asked for."})
     attempts = fields.Integer(metadata={"description": "How often a worker began it."})
     error = fields.Nested(JobErrorPart, allow_none=True)
-    result_url = fields.String(allow_none=True, metadata={"description": "Where its file is; null where it made none."})
+    result_url = fields.String(allow_none=True, metadata={"description": "Where its file is; null where there is none."})
+    result_expired_at = Moment(
+        allow_none=True, metadata={"description": "When its file, `JOB_RETENTION_DAYS` after the job's end, was removed; else null."}
+    )
 
 
 class JobEventPart(Schema):

@@ -36,6 +36,12 @@ class Job(Identified):
             postgresql_where=text("lease_until IS NOT NULL"),
         ),
         Index(
+            "ix_background_jobs_finished_at_with_file",
+            "finished_at",
+            sqlite_where=text("result_file IS NOT NULL"),
+            postgresql_where=text("result_file IS NOT NULL"),
+        ),
+        Index(
             "uq_background_jobs_one_live_per_subject",
             "type",
             "subject_id",
@@ -73,6 +79,7 @@ class Job(Identified):
     result_file: Mapped[str | None] = mapped_column(String(200))  # its name in storage
     result_name: Mapped[str | None] = mapped_column(String(200))  # what a browser saves it as
     result_type: Mapped[str | None] = mapped_column(String(100))
+    result_expired_at: Mapped[Timestamp | None]  # when the clean-up removed the file
     deleted_at: Mapped[Timestamp | None]
     deleted_by: Mapped[UUID | None] = mapped_column(ForeignKey("admin_users.id"))
 

@@ -1,15 +1,17 @@
 """One job: its life in words, what it was told and what came of it."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import g, url_for
+from flask import current_app, g, url_for
 
 from domain.access import Permission
-from domain.jobs.models import JobEvent, JobStatus
+from domain.jobs.models import Job, JobEvent, JobStatus
 from domain.jobs.queries import JobDetail
 from domain.jobs.types import type_of
+from portal.formats import day
 from portal.jobs import wording
 from portal.jobs.listing import line
 
@@ -20,6 +22,7 @@ EVENTS = {
     "succeeded": ("Succeeded", "circle-check", "success"),
     "failed": ("Failed", "circle-x", "danger"),
     "cancelled": ("Cancelled", "ban", ""),
+    "file_expired": ("Its file was removed: it had been kept for its time", "trash-2", ""),
 }
 LONGEST_VALUE = 2000
 MOST_ITEMS = 20
@@ -36,6 +39,8 @@ def detail_context(detail: JobDetail) -> dict[str, Any]:
         "under_way": not job.finished or (job.status == JobStatus.CANCELLED and job.cancel_acknowledged_at is None),
         "parameters": [(words(name), value(given)) for name, given in job.payload.items() if name not in ("retry_of", "refund_id")],
         "result": facts(job.result or {}),
+        "file": file_words(job),
+        "file_gone": job.result_expired_at is not None,
         "verdicts": verdicts((job.result or {}).get("verdicts")),
         "error": job.error if job.status == JobStatus.FAILED else None,
         "timeline": timeline(detail),
@@ -55,6 +60,17 @@ def facts(result: dict[str, Any]) -> list[tuple[str, str]]:
     plain = {name: given for name, given in result.items() if name not in ("verdicts", "counts")}
     counts = result.get("counts")
     return [(words(name), value(given)) for name, given in {**plain, **(counts if isinstance(counts, dict) else {})}.items()]
+
+
+def file_words(job: Job) -> str | None:
+    """Until when its file can be had, or since when no more; None for a job that made none."""
+    days = current_app.config["PORTAL"].job_retention_days
+    name, kept = job.result_name or "The file", f"{days} day{'' if days == 1 else 's'}"
+    if job.result_expired_at is not None:
+        return f"{name} was removed on {day(job.result_expired_at)}: files are kept for {kept}."
+    if job.result_file is None or job.finished_at is None:
+        return None
+    return f"{name} is kept for {kept}, until {day(job.finished_at + timedelta(days=days))}."
 
 
 def verdicts(given: object) -> list[dict[str, str]]:

@@ -107,7 +107,7 @@ def waiting(job: Job) -> str:
 def result_words(job: Job) -> str:
     told = job.result or {}
     if job.type == "analytics_export":
-        return ", ".join(part for part in (counted(told.get("rows"), "row"), size(told.get("bytes"))) if part) or "Done"
+        return ", ".join(part for part in (counted(told.get("rows"), "row"), size(told.get("bytes")), expired(job)) if part) or "Done"
     if job.type == "bulk_operation":
         return figures(told.get("counts") or {}, most=4)
     if job.type == "refund_processing":
@@ -118,6 +118,10 @@ def result_words(job: Job) -> str:
     if job.type == "refund_reconcile":
         return f"{counted(told.get('looked_at'), 'refund') or 'Nothing'} looked up"
     return figures(told, most=3)
+
+
+def expired(job: Job) -> str:
+    return f"file removed {day(job.result_expired_at)}" if job.result_expired_at is not None else ""
 
 
 def figures(told: dict[str, Any], most: int) -> str:

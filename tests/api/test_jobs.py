@@ -111,6 +111,7 @@ class TestList:
             "attempts": 0,
             "error": None,
             "result_url": None,
+            "result_expired_at": None,
         }
         assert answer["meta"] == {
             "page": 1,
@@ -208,6 +209,7 @@ class TestShow:
             "stage",
             "eta_seconds",
             "result_url",
+            "result_expired_at",
         ):
             assert data[name] is None
         assert data["events"] == []
@@ -414,6 +416,19 @@ class TestResult:
         for job in (made(), missing):
             assert get(f"/{job.id}/result").status_code == 404
         assert audited(engine, "export.downloaded") == 0
+
+    def test_one_whose_file_was_removed_for_its_age_says_since_when(self, get, made, bearer, engine):
+        at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+        job = made(status="succeeded", result_name="bookings.csv", result_type="text/csv", result_expired_at=at)
+
+        answer = get(f"/{job.id}/result")
+
+        assert (answer.status_code, answer.json["error"]["code"]) == (410, "RESULT_EXPIRED")
+        assert answer.json["error"]["expired_at"].startswith("2026-03-01T12:00:00")
+        assert audited(engine, "export.downloaded") == 0
+        data = get(f"/{job.id}").json["data"]
+        assert (data["status"], data["result_url"], data["result_expired_at"]) == ("succeeded", None, "2026-03-01T12:00:00Z")
+        assert get(f"/{job.id}/result", by=bearer(Permission.JOBS_LIST_ALL)).status_code == 403
 
     def test_who_may_no_longer_export_may_not_have_the_file_either(self, get, made, someone, bearer, app, tmp_path):
         keep(app, tmp_path, "exports/c.csv")

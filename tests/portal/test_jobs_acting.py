@@ -1,5 +1,7 @@
 """Cancelling, deleting, running again and starting jobs from the pages: one, many, and by cause."""
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlalchemy import select
 
@@ -80,6 +82,21 @@ class TestOne:
         assert f'href="/jobs/{job.id}/result"' in page.text
         assert file.data == b"number\r\n1\r\n"
         assert "b.csv" in file.headers["Content-Disposition"]
+
+    def test_a_page_says_how_long_the_file_is_kept_and_then_that_it_is_gone(self, mira, made, look):
+        made_one = {"type": "analytics_export", "status": "succeeded", "result": {"rows": 3}, "result_name": "<b>.csv"}
+        there = made(make_job, **made_one, result_file="exports/three.csv")
+        gone = made(make_job, **made_one, result_expired_at=datetime(2025, 12, 12, 9, tzinfo=UTC))
+
+        page = mira.open(f"/jobs/{there.id}").text
+        assert "&lt;b&gt;.csv is kept for 30 days, until" in page and 'id="act-result"' in page
+
+        page = mira.open(f"/jobs/{gone.id}").text
+        assert "&lt;b&gt;.csv was removed on 12 Dec 2025: files are kept for 30 days." in page
+        assert 'id="act-result"' not in page and f"/jobs/{gone.id}/result" not in page
+        assert "3 rows, file removed 12 Dec 2025" in mira.open("/jobs").text
+        answer = mira.open(f"/jobs/{gone.id}/result")
+        assert answer.status_code == 410 and "No longer here" in answer.text and "Start the job anew" in answer.text
 
     def test_a_failed_job_is_run_again_as_a_new_one(self, mira, made, look):
         job = made(make_job, type="notification", status="failed")

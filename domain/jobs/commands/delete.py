@@ -17,7 +17,7 @@ class CannotDelete(DomainError):
 
 
 def delete(session: Session, actor: Actor, job_id: UUID) -> Job:
-    """Delete a finished job: it is gone from every list at once; its row is purged after the retention time.
+    """Delete a finished job: it is gone from every list at once; its row is purged after the retention time (domain/jobs/retention.py).
 
     The caller removes `job.result_file` from storage after the commit; the clean-up removes what was left behind. Raises NotFound,
     Forbidden, CannotDelete.

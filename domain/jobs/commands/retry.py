@@ -30,7 +30,8 @@ def retry(session: Session, actor: Actor, job_id: UUID) -> Job:
     if job.status != JobStatus.FAILED:
         raise CannotRetry("Only a failed job can be run again.", current_status=str(job.status))
     if not kind.run_again:
-        raise CannotRetry(f"A job of the type {job.type} is not run again by itself: try its refund again.", current_status=str(job.status))
+        instead = "try its refund again" if "refund_id" in job.payload else "the portal starts the next one when it is time"
+        raise CannotRetry(f"A job of the type {job.type} is not run again by itself: {instead}.", current_status=str(job.status))
     again = enqueue(session, job.type, creator_id=actor.admin_id, metadata={**job.payload, "retry_of": str(job.id)})
     session.flush()
     audit.record(session, actor, "job.retried", job, type=job.type, new_job_id=again.id)
