@@ -1,6 +1,7 @@
 """Rows by the million, made by the database itself."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, String, cast, func, insert, inspect, literal, select
@@ -25,3 +26,10 @@ def multiply(session: Session, row: Identified, times: int, **changed: Callable[
 
 def numbered(prefix: str) -> Callable[[ColumnElement[int]], Any]:
     return lambda n: literal(prefix).concat(cast(n, String))
+
+
+def earlier(session: Session, moment: datetime, step: timedelta) -> Callable[[ColumnElement[int]], Any]:
+    """Each copy a step before the one that came before it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return lambda n: func.strftime("%Y-%m-%d %H:%M:%f000", moment.timestamp() - n * step.total_seconds(), "unixepoch")
+    return lambda n: func.to_timestamp(moment.timestamp() - n * step.total_seconds())

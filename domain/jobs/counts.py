@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import ScalarSelect, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from domain.jobs.models import JobCountChange
@@ -27,6 +27,12 @@ def by_status(session: Session, *, types: Collection[str] = (), creators: Sequen
     for creator_id in creators:
         counted = counted.where(JobCountChange.creator_id == creator_id)
     return {status: int(count) for status, count in session.execute(counted)}
+
+
+def number_of(status: str, creators: Sequence[UUID | None] = ()) -> ScalarSelect[int]:
+    """The same for one status, to be read within a statement."""
+    counted = select(func.coalesce(func.sum(JobCountChange.change), 0)).where(JobCountChange.status == status)
+    return counted.where(*(JobCountChange.creator_id == creator_id for creator_id in creators)).scalar_subquery()
 
 
 def worth_folding(session: Session) -> bool:

@@ -27,7 +27,19 @@ class Job(Identified):
         Index("ix_background_jobs_type_created_at", "type", "created_at", "id"),
         Index("ix_background_jobs_status_created_at", "status", "created_at", "id"),
         Index("ix_background_jobs_status_run_after", "status", "run_after"),
-        Index("ix_background_jobs_finished_at_status", "finished_at", "status"),
+        Index("ix_background_jobs_finished_at_status", "finished_at", "status", "deleted_at"),
+        Index(
+            "ix_background_jobs_creator_id_finished_at",
+            *("creator_id", "finished_at", "status", "deleted_at"),
+            sqlite_where=text("creator_id IS NOT NULL"),
+            postgresql_where=text("creator_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_background_jobs_creator_id_run_after",
+            *("creator_id", "status", "run_after"),
+            sqlite_where=text("creator_id IS NOT NULL"),
+            postgresql_where=text("creator_id IS NOT NULL"),
+        ),
         Index(
             "ix_background_jobs_status_lease_until",
             "status",

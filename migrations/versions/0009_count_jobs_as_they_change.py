@@ -18,9 +18,14 @@ INDEXES = {
     "ix_background_jobs_creator_id_created_at": ["creator_id", "created_at", "id"],
     "ix_background_jobs_type_created_at": ["type", "created_at", "id"],
     "ix_background_jobs_status_created_at": ["status", "created_at", "id"],
-    "ix_background_jobs_finished_at_status": ["finished_at", "status"],
+    "ix_background_jobs_finished_at_status": ["finished_at", "status", "deleted_at"],
 }
-LEASED = sa.text("lease_until IS NOT NULL")
+LEASED, CREATED = sa.text("lease_until IS NOT NULL"), sa.text("creator_id IS NOT NULL")
+PARTIAL_INDEXES = {
+    "ix_background_jobs_status_lease_until": (["status", "lease_until"], LEASED),
+    "ix_background_jobs_creator_id_finished_at": (["creator_id", "finished_at", "status", "deleted_at"], CREATED),
+    "ix_background_jobs_creator_id_run_after": (["creator_id", "status", "run_after"], CREATED),
+}
 CHANGED = (
     "OLD.status <> NEW.status OR OLD.type <> NEW.type"
     " OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL) OR OLD.creator_id IS {} NEW.creator_id"
@@ -50,9 +55,8 @@ def upgrade() -> None:
         op.drop_index(name, "background_jobs")
     for name, columns in INDEXES.items():
         op.create_index(name, "background_jobs", columns)
-    op.create_index(
-        "ix_background_jobs_status_lease_until", "background_jobs", ["status", "lease_until"], sqlite_where=LEASED, postgresql_where=LEASED
-    )
+    for name, (columns, condition) in PARTIAL_INDEXES.items():
+        op.create_index(name, "background_jobs", columns, sqlite_where=condition, postgresql_where=condition)
 
 
 def line(row: str, change: int) -> str:
@@ -93,8 +97,7 @@ def count_on_postgresql() -> None:
 
 
 def downgrade() -> None:
-    op.drop_index("ix_background_jobs_status_lease_until", "background_jobs")
-    for name in INDEXES:
+    for name in (*PARTIAL_INDEXES, *INDEXES):
         op.drop_index(name, "background_jobs")
     for name, columns in OLD_INDEXES.items():
         op.create_index(name, "background_jobs", columns)

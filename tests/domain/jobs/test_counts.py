@@ -2,7 +2,7 @@
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
@@ -16,8 +16,8 @@ from domain.jobs import counts, leases
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job, JobCountChange, JobStatus
 from domain.jobs.outcomes import Again, Done, Failed
-from domain.jobs.queries import JobFilters, summarise_jobs
-from tests.factories import make_actor, make_admin
+from domain.jobs.queries import JobFilters, pulse, summarise_jobs
+from tests.factories import make_actor, make_admin, make_job
 
 TYPES = ("notification", "analytics_export", "cleanup")
 
@@ -151,3 +151,19 @@ def test_a_summary_counts_what_the_caller_may_see(session, creators):
     assert pending(other, q="notification") == 3
     assert pending(own, from_=datetime(2020, 1, 1, tzinfo=UTC)) == 1
     assert pending(other, type=("cleanup",)) == 0
+
+
+def test_the_figures_of_now_are_of_what_is_due_and_may_be_seen(session):
+    own, other = make_actor(session, Permission.JOBS_LIST), make_actor(session, Permission.JOBS_LIST, Permission.JOBS_LIST_ALL)
+    for age, creator_id in ((60, None), (30, own.admin_id), (-60, own.admin_id), (-60, None)):
+        make_job(session, creator_id=creator_id, run_after=now() - timedelta(seconds=age))
+    for creator_id in (own.admin_id, None):
+        make_job(session, status=JobStatus.PROCESSING, creator_id=creator_id)
+
+    def figures(actor) -> tuple[int, int, int | None]:
+        found = pulse(session, actor)
+        return found.waiting, found.running, found.oldest_wait_seconds
+
+    assert figures(own) == (1, 1, pytest.approx(30, abs=5))
+    assert figures(other) == (2, 2, pytest.approx(60, abs=5))
+    assert figures(make_actor(session, Permission.JOBS_LIST)) == (0, 0, None)
