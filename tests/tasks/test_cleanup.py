@@ -12,16 +12,19 @@ from sqlalchemy.orm import Session
 
 import config
 from adapters.storage import FolderStorage
+from domain.access import Permission
 from domain.audit.models import AuditEntry
 from domain.db import now
+from domain.errors import DomainError
 from domain.jobs import counts, retention
+from domain.jobs.commands import retry
 from domain.jobs.models import Job, JobEvent
 from domain.storage import StorageError
 from tasks import timekeeper
 from tasks.cleanup import remove_left_folders
 from tasks.context import make_context
 from tasks.runner import Runner
-from tests.factories import make_job
+from tests.factories import make_actor, make_job
 from tests.standins.s3 import S3StandIn
 from tests.waiting import wait_until
 
@@ -281,6 +284,12 @@ def test_old_work_folders_go_but_for_those_of_unfinished_jobs(context, session):
     remove_left_folders(context)
 
     assert {path.name for path in folder.iterdir()} == set(names[2:])
+
+
+def test_a_failed_one_is_not_run_again_by_hand_and_says_what_happens_instead(session):
+    job = make_job(session, status="failed")
+    with pytest.raises(DomainError, match="the portal starts the next one when it is time"):
+        retry(session, make_actor(session, Permission.JOBS_LIST_ALL, Permission.JOBS_RETRY), job.id)
 
 
 def test_without_work_folders_there_is_nothing_to_do(context):
