@@ -15,7 +15,13 @@ def gateway(tmp_path) -> Iterator[GatewayStandIn]:
 
 
 @pytest.fixture
-def desk(database_url, engine, gateway, request, tmp_path) -> Iterator[Desk]:
+def more_settings() -> dict[str, str]:
+    """What the portal is told beside the usual; override it to add to it."""
+    return {}
+
+
+@pytest.fixture
+def desk(database_url, engine, gateway, more_settings, request, tmp_path) -> Iterator[Desk]:
     """Three finance admins at work; `desk.portal` is the processes."""
     settings = {
         "DATABASE_URL": database_url,
@@ -24,6 +30,7 @@ def desk(database_url, engine, gateway, request, tmp_path) -> Iterator[Desk]:
         "RATE_LIMIT": "1000000 per minute",
         "LOG_LEVEL": "WARNING",
         **gateway.environment(),
+        **more_settings,
     }
     if database_url.startswith("postgresql"):
         settings["REDIS_URL"] = request.getfixturevalue("redis").url

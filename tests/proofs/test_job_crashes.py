@@ -1,0 +1,150 @@
+"""kill -9 to workers with work in their hands, a queue that forgets, a queue that is away: each job ends once, and does its work once."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from domain.audit.models import AuditEntry
+from domain.jobs.models import Job
+from domain.jobs.retention import STRAY_AFTER
+from domain.refunds.models import Refund
+from tests.factories import make_booking
+from tests.many import multiply, numbered
+from tests.proofs.clerk import Clerk, Watch, by_type, endings, held_by, is_ready, reading, status_of, stuck, unfinished, waiting
+from tests.servers.smtp import Smtp
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+JOBS, KILLS = 200, 20
+STUCK_AFTER = 60
+BOOKINGS = 2000
+
+
+class SlowSmtp(Smtp):
+    """Has the message for a moment before it says so: whoever is killed in between does not know that it is sent."""
+
+    async def handle_DATA(self, server, session, envelope):
+        answer = await super().handle_DATA(server, session, envelope)
+        await asyncio.sleep(0.2)
+        return answer
+
+
+@pytest.fixture
+def smtp():
+    with SlowSmtp() as server:
+        yield server
+
+
+@pytest.fixture
+def more_settings(smtp):
+    return {"SMTP_URL": smtp.url, "GATEWAY_TIMEOUT_SECONDS": "8"}
+
+
+@pytest.fixture
+def clerk(desk, gateway):
+    gateway.fault("slow", seconds=0.2, once=False)
+    with Session(desk.engine) as session:
+        multiply(session, make_booking(session), BOOKINGS, booking_number=numbered("BK-2023-"))
+        session.commit()
+    clerk = Clerk(desk)
+    yield clerk
+    clerk.close()
+
+
+def test_workers_that_are_killed_leave_each_job_done_once(desk, gateway, smtp, clerk):
+    engine, portal, dice = desk.engine, desk.portal, random.Random(5)
+    portal.start_worker()
+    kills = hits = 0
+    with Watch(engine) as watch:
+        while clerk.made < JOBS or kills < KILLS:
+            victim = portal.workers[0]
+            wait_until(lambda victim=victim: is_ready(engine, victim.pid), "the worker is ready", seconds=60)
+            clerk.ask_for_ten()
+            while not held_by(engine, victim.pid) and waiting(engine):
+                time.sleep(0.005)
+            time.sleep(dice.uniform(0, 0.4))
+            portal.workers.pop(0).kill_group()
+            last_kill = time.monotonic()
+            held = held_by(engine, victim.pid)
+            kills, hits = kills + bool(held), hits + held
+            portal.start_worker()
+        ended_within(engine, STUCK_AFTER)
+        print(f"{clerk.made} jobs asked for; {kills} workers killed with {hits} jobs in their hands")
+        print(f"the last job ended {time.monotonic() - last_kill:.0f} s after the last kill: {dict(by_type(engine))}")
+        watch.look()
+    assert watch.changed == []
+    each_ended_once(engine)
+    each_refund_was_decided_and_paid_once(engine, gateway)
+    each_export_left_its_file(engine, clerk)
+    each_message_was_sent(engine, smtp)
+
+
+def ended_within(engine, seconds):
+    try:
+        wait_until(lambda: not unfinished(engine), "every job has ended", seconds=seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: " + "\n".join(stuck(engine))) from None
+
+
+def each_ended_once(engine):
+    """One final event each, and nothing after it. A job may only fail for having lost as many workers as its type allows."""
+    lines = endings(engine)
+    assert {job_id: events for job_id, events in lines.items() if len(events) != 1} == {}
+    with reading(engine) as session:
+        for job in session.scalars(select(Job).where(Job.id.in_(lines))):
+            assert lines[job.id] == [job.status], (job.type, job.status)
+            if job.status != "succeeded":
+                assert (job.error["code"], job.losses) == ("WORKER_LOST", job.max_attempts), (job.type, job.error)
+
+
+def each_refund_was_decided_and_paid_once(engine, gateway):
+    with reading(engine) as session:
+        states = {str(id): status for id, status in session.execute(select(Refund.id, Refund.status))}
+        decisions = session.execute(select(AuditEntry.object_id, AuditEntry.action).where(AuditEntry.action.in_(DECISIONS))).all()
+    assert Counter(object_id for object_id, _ in decisions) == dict.fromkeys(states, 1)
+    approved = [refund_id for refund_id, action in decisions if action == "refund.approved"]
+    assert {states[refund_id] for refund_id in approved} == {"processed"}
+    assert Counter(refund.marks["refund_request_id"] for refund in gateway.ledger() if refund.moved) == dict.fromkeys(approved, 1)
+
+
+DECISIONS = ("refund.approved", "refund.rejected")
+
+
+def each_export_left_its_file(engine, clerk):
+    """Whole, and no file beside them: what a kill left in the middle of a save is removed by the clean-up, a day later."""
+    folder = clerk.desk.portal.data_dir / "storage"
+    with reading(engine) as session:
+        exports = list(session.scalars(select(Job).where(Job.type == "analytics_export")))
+    expected = {job.result_file: job.result["bytes"] for job in exports if job.status == "succeeded"}
+    yesterday = time.time() - STRAY_AFTER.total_seconds() - 60
+    for name in files_in(folder).keys() - expected.keys():
+        os.utime(folder / name, (yesterday, yesterday))
+        print(f"left behind: {name}")
+    cleaned = clerk.ask_for("cleanup")
+    wait_until(lambda: status_of(engine, cleaned) == "succeeded", "the clean-up has run", seconds=60)
+    assert files_in(folder) == expected
+    left = {path.name for path in (folder.parent / "work").iterdir()}
+    assert left <= {str(job.id) for job in exports if job.status != "succeeded"}
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def each_message_was_sent(engine, smtp):
+    """At least once, and again only where its worker was lost in between."""
+    sent = Counter(message["Message-ID"] for message in smtp.messages)
+    with reading(engine) as session:
+        jobs = list(session.scalars(select(Job).where(Job.type == "notification", Job.status == "succeeded")))
+    for job in jobs:
+        assert job.result["sent"], job.result
+        assert 1 <= sent[job.result["message_id"]] <= job.attempts
+    print(f"{len(jobs)} messages, {sum(sent.values()) - len(sent)} sent twice")
+    assert sent.keys() == {job.result["message_id"] for job in jobs}
