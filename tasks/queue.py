@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from threading import RLock
 from typing import Any
 from uuid import UUID
 
-from huey import RedisHuey, SqliteHuey
+from huey import Huey, RedisHuey
 from huey.serializer import SignedSerializer
 from redis import ConnectionPool
 
 from config import Config
+from tasks.queue_file import QueueFile
 
 log = logging.getLogger(__name__)
 
-REDIS_SECONDS = 2.0
+QUEUE_SECONDS = 2.0
+"""How long a queue that does not answer may hold up a request whose job is already committed."""
+SLOW_SECONDS = 0.5
+REST_SECONDS = 5.0
 
 
 def make_queue(config: Config) -> Any:
@@ -27,10 +33,10 @@ def make_queue(config: Config) -> Any:
         "serializer": SignedSerializer(secret=config.derived_key("queue").hex(), salt="portal-queue"),
     }
     if config.redis_url:
-        pool = ConnectionPool.from_url(config.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        pool = ConnectionPool.from_url(config.redis_url, socket_timeout=QUEUE_SECONDS, socket_connect_timeout=QUEUE_SECONDS)
         return RedisHuey(connection_pool=pool, **settings)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    return SqliteHuey(filename=str(config.data_dir / "queue.db"), timeout=30, **settings)
+    return Huey(storage_class=QueueFile, filename=str(config.data_dir / "queue.db"), timeout=QUEUE_SECONDS, **settings)
 
 
 class Bell:
@@ -41,22 +47,34 @@ class Bell:
         self.run = run
         self._queue: Any = None
         self._task: Any = None
+        self._lock = RLock()
+        self._rests_until = 0.0
 
     @property
     def queue(self) -> Any:
         """Made on first use, so that a web process that never rings never opens it."""
-        if self._queue is None:
-            self._queue = make_queue(self.config)
-            self._task = self._queue.task(name="run_job")(self.answer)
-        return self._queue
+        with self._lock:
+            if self._queue is None:
+                self._queue = make_queue(self.config)
+                self._task = self._queue.task(name="run_job")(self.answer)
+            return self._queue
 
     def ring(self, job_id: UUID) -> None:
-        """Never raises: the job is committed, and a broken bell must not make its request look as if it had failed."""
-        try:
-            assert self.queue is not None
-            self._task(str(job_id))
-        except Exception:
-            log.exception("the queue could not be told of job %s; the sweep will", job_id)
+        """Never raises: the job is committed, and a broken bell must not make its request look as if it had failed.
+
+        A bell that took its time to fail is not tried again for some seconds, so that many rings do not wait one after the other.
+        """
+        with self._lock:
+            began = time.monotonic()
+            if began < self._rests_until:
+                return
+            try:
+                assert self.queue is not None
+                self._task(str(job_id))
+            except Exception:
+                log.exception("the queue could not be told of job %s; the sweep will", job_id)
+                if time.monotonic() - began > SLOW_SECONDS:
+                    self._rests_until = time.monotonic() + REST_SECONDS
 
     def answer(self, job_id: str) -> None:
         assert self.run is not None, "only a worker answers"
