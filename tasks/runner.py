@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.db import read_only
-from domain.jobs import leases
+from domain.jobs import leases, retention
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
 from tasks.context import Context
 from tasks.types import HANDLERS, Handler
@@ -87,8 +87,15 @@ class Runner:
                 return
             leases.acknowledge(session, work.job.id, work.owner)
         if isinstance(outcome, Done) and outcome.file is not None:
-            self.context.storage.delete(outcome.file.stored)  # it was cancelled while its last step ran: nothing of it stays
+            self.forget(outcome.file.stored)
         log.info("job %s was cancelled or given to another worker; nothing of this run was kept", work.job.id)
+
+    def forget(self, stored: str) -> None:
+        """Remove the file of a job that was cancelled while its last step ran; where another worker has the job, the file is that one's."""
+        with read_only(), self.context.sessions() as session:
+            strays = retention.find_strays(session, [stored])
+        for name in strays:
+            self.context.storage.delete(name)
 
     def heartbeat(self) -> None:
         """Renew the leases of all that this process works on, and tell the work of each that was cancelled, until the process ends."""

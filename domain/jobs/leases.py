@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from domain.db import now
 from domain.jobs import events
 from domain.jobs.models import Job, JobStatus
-from domain.jobs.outcomes import Again, Done, Outcome
+from domain.jobs.outcomes import Again, Done, Failed, Outcome
 
 LEASE = timedelta(seconds=30)
 HEARTBEAT_SECONDS = 8.0
@@ -139,37 +139,9 @@ def acknowledge(session: Session, job_id: UUID, owner: str) -> None:
 def sweep(session: Session) -> list[UUID]:
     """Free what dead workers held, and answer the jobs the queue should be told of (again)."""
     moment = database_now(session)
-    lost = and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment)
     abandoned = and_(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < moment)
     session.execute(update(Job).where(abandoned).values(cancel_acknowledged_at=moment, lease_owner=None, lease_until=None))
-    for job_id in session.scalars(select(Job.id).where(lost)):
-        events.note(session, job_id, "lost", "Its worker did not renew the lease.")
-    session.execute(
-        update(Job)
-        .where(lost, Job.losses + 1 >= Job.max_attempts)
-        .values(
-            status=JobStatus.FAILED,
-            losses=Job.losses + 1,
-            lease_owner=None,
-            lease_until=None,
-            finished_at=moment,
-            updated_at=moment,
-            error={"code": "WORKER_LOST", "message": "The worker was lost each time it ran this job."},
-        )
-    )
-    session.execute(
-        update(Job)
-        .where(lost)
-        .values(
-            status=JobStatus.PENDING,
-            losses=Job.losses + 1,
-            lease_owner=None,
-            lease_until=None,
-            run_after=moment,
-            dispatched_at=None,
-            updated_at=moment,
-        )
-    )
+    free_lost(session, moment)
     due = (
         select(Job.id)
         .where(
@@ -185,6 +157,26 @@ def sweep(session: Session) -> list[UUID]:
     if ids:
         session.execute(update(Job).where(Job.id.in_(ids)).values(dispatched_at=moment))
     return ids
+
+
+def free_lost(session: Session, moment: datetime) -> None:
+    """Take the jobs of dead workers from them. Of two sweeps at the same time the second passes over what the first has locked."""
+    lost = select(Job.id, Job.losses, Job.max_attempts).where(Job.status == JobStatus.PROCESSING, Job.lease_until < moment)
+    for job_id, losses, may_lose in session.execute(lost.limit(SWEPT_AT_ONCE).with_for_update(skip_locked=True)).all():
+        events.note(session, job_id, "lost", "Its worker did not renew the lease.")
+        values: dict[str, object] = {"losses": losses + 1, "lease_owner": None, "lease_until": None, "updated_at": moment}
+        if losses + 1 < may_lose:
+            values |= {"status": JobStatus.PENDING, "run_after": moment, "dispatched_at": None}
+        else:
+            end = Failed("WORKER_LOST", "The worker was lost each time it ran this job.")
+            values |= {
+                "status": JobStatus.FAILED,
+                "finished_at": moment,
+                "stage": None,
+                "error": {"code": end.code, "message": end.message},
+            }
+            events.note(session, job_id, *line_of(end))
+        session.execute(update(Job).where(Job.id == job_id).values(**values).execution_options(synchronize_session=False))
 
 
 def nothing_to_sweep(session: Session) -> bool:

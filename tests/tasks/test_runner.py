@@ -1,12 +1,18 @@
 """What a worker does with a job, and what it leaves behind when something breaks."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy.orm import Session
 
 import config
-from domain.jobs.commands import enqueue
-from domain.jobs.outcomes import Again, Done
+from domain.access import SYSTEM
+from domain.db import now
+from domain.jobs import leases
+from domain.jobs.commands import cancel, enqueue
+from domain.jobs.models import Job
+from domain.jobs.outcomes import Again, Done, ResultFile
 from tasks.context import make_context
 from tasks.runner import TRIES_AFTER_AN_ERROR, Runner
 
@@ -85,3 +91,49 @@ def config_engine():
     from domain.db import make_engine
 
     return make_engine("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+@pytest.fixture
+def keep(context, tmp_path):
+    """What an export does last: its file goes into storage."""
+
+    def keep_file(work):
+        stored = f"exports/{work.job.id}.csv"
+        made = tmp_path / work.owner
+        made.write_text("rows")
+        context.storage.save(stored, made)
+        return Done({}, ResultFile(stored, "export.csv", "text/csv"))
+
+    return keep_file
+
+
+def test_a_worker_that_was_overtaken_leaves_the_others_file_alone(run, context, keep):
+    def overtaken(work):
+        with Session(context.engine) as session, session.begin():
+            session.get_one(Job, work.job.id).lease_until = now() - timedelta(seconds=1)
+        with Session(context.engine) as session, session.begin():
+            assert leases.sweep(session) == [work.job.id]
+        Runner(context, {"trial": keep}).run(work.job.id)
+        return keep(work)
+
+    job = run(overtaken)
+    assert (job.status, job.losses) == ("succeeded", 1)
+    pieces, _ = context.storage.open(job.result_file)
+    assert b"".join(pieces) == b"rows"
+
+
+def test_the_file_of_a_job_that_was_cancelled_in_its_last_step_is_removed(context, session, keep):
+    def cancelled_meanwhile(work):
+        outcome = keep(work)
+        with Session(context.engine) as own, own.begin():
+            cancel(own, SYSTEM, work.job.id)
+        return outcome
+
+    job = enqueue(session, "analytics_export")
+    session.commit()
+    Runner(context, {"analytics_export": cancelled_meanwhile}).run(job.id)
+    session.refresh(job)
+    assert (job.status, job.result_file) == ("cancelled", None)
+    assert job.cancel_acknowledged_at is not None
+    with pytest.raises(FileNotFoundError):
+        context.storage.open(f"exports/{job.id}.csv")

@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.db import now
 from domain.jobs import leases
 from domain.jobs.commands import Holder, enqueue
-from domain.jobs.models import Job
+from domain.jobs.models import Job, JobEvent
 from domain.jobs.outcomes import Again, Done, Failed
 from tests.factories import make_refund
 
@@ -85,6 +86,24 @@ def test_a_job_that_loses_every_worker_fails(session, job):
         leases.sweep(session)
     session.refresh(job)
     assert (job.status, job.error["code"]) == ("failed", "WORKER_LOST")
+    lines = session.scalars(select(JobEvent.event).where(JobEvent.job_id == job.id, JobEvent.event.not_in(("claimed", "lost"))))
+    assert lines.all() == ["failed"]
+
+
+def test_of_many_sweeps_one_writes_that_a_worker_was_lost(engine, session, job):
+    leases.claim(session, job.id, "a", OVER)
+    session.commit()
+
+    def sweep(_number):
+        with Session(engine) as own, own.begin():
+            return leases.sweep(own)
+
+    with ThreadPoolExecutor(8) as pool:
+        rung = list(pool.map(sweep, range(8)))
+    assert sorted(rung) == [[]] * 7 + [[job.id]]
+    session.refresh(job)
+    assert (job.status, job.losses) == ("pending", 1)
+    assert session.scalar(select(func.count()).select_from(JobEvent).where(JobEvent.event == "lost")) == 1
 
 
 def test_a_lost_ring_is_rung_again_after_a_while_and_not_all_the_time(session, job):
