@@ -121,6 +121,11 @@ def unfinished(engine: Engine) -> int:
         return session.scalar(select(func.count()).select_from(Job).where(live)) or 0
 
 
+def ended(engine: Engine) -> int:
+    with reading(engine) as session:
+        return session.scalar(select(func.count()).select_from(Job).where(Job.status.in_(FINAL))) or 0
+
+
 def waiting(engine: Engine) -> int:
     with reading(engine) as session:
         due = (Job.status == JobStatus.PENDING) & (Job.run_after <= now())

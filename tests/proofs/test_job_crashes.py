@@ -3,20 +3,25 @@
 import asyncio
 import os
 import random
+import signal
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing, contextmanager
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.audit.models import AuditEntry
+from domain.jobs.leases import RING_AGAIN_AFTER
 from domain.jobs.models import Job
 from domain.jobs.retention import STRAY_AFTER
 from domain.refunds.models import Refund
 from tests.factories import make_booking
 from tests.many import multiply, numbered
-from tests.proofs.clerk import Clerk, Watch, by_type, endings, held_by, is_ready, reading, status_of, stuck, unfinished, waiting
+from tests.proofs.clerk import Clerk, Watch, by_type, ended, endings, held_by, is_ready, reading, status_of, stuck, unfinished, waiting
 from tests.servers.smtp import Smtp
 from tests.waiting import wait_until
 
@@ -84,6 +89,135 @@ def test_workers_that_are_killed_leave_each_job_done_once(desk, gateway, smtp, c
     each_refund_was_decided_and_paid_once(engine, gateway)
     each_export_left_its_file(engine, clerk)
     each_message_was_sent(engine, smtp)
+
+
+def test_a_queue_that_is_emptied_loses_no_job(desk, gateway, smtp, clerk, harms):
+    engine = desk.engine
+    exports_over_the_api(desk, 6)  # so that the web's processes have the queue open
+    with Watch(engine) as watch:
+        for number, harm in enumerate(harms, 1):
+            before = ended(engine)
+            while clerk.made < number * JOBS / len(harms):
+                clerk.ask_for_ten()
+            wait_until(lambda before=before: ended(engine) >= before + 5, "the worker is at work on them", seconds=STUCK_AFTER)
+            lost = clerk.bell.queue.storage.queue_size()
+            assert lost, "the queue had nothing to lose"
+            harm()
+            print(f"{harm.__name__}: {lost} rings lost, {unfinished(engine)} jobs unfinished")
+        last_harm = time.monotonic()
+        ended_within(engine, STUCK_AFTER)
+        print(f"{clerk.made} jobs; the last ended {time.monotonic() - last_harm:.0f} s after the last harm: {dict(by_type(engine))}")
+        watch.look()
+    assert watch.changed == []
+    each_ended_once(engine)
+    each_refund_was_decided_and_paid_once(engine, gateway)
+    each_export_left_its_file(engine, clerk)
+    each_message_was_sent(engine, smtp)
+    heard_at_once(engine, exports_over_the_api(desk, 6))
+
+
+@pytest.fixture
+def harms(desk, request):
+    """What befalls the queue, one after the other, while everybody has it open."""
+    if "REDIS_URL" in desk.portal.environment:
+        return [request.getfixturevalue("redis").flush] * 4
+    file = desk.portal.data_dir / "queue.db"
+
+    def rows_deleted():
+        with closing(sqlite3.connect(file, timeout=30)) as connection, connection:
+            connection.execute("DELETE FROM task")
+
+    def files_removed():
+        for path in file.parent.glob("queue.db*"):
+            path.unlink()
+
+    def file_emptied():
+        file.write_bytes(b"")
+
+    def file_overwritten():
+        file.write_bytes(b"no database at all" * 1000)
+
+    return [rows_deleted, files_removed, file_emptied, file_overwritten]
+
+
+def exports_over_the_api(desk, count):
+    answers = [desk.start_job(number % 3, type="analytics_export", report_type="bookings") for number in range(count)]
+    assert [answer.status_code for answer in answers] == [200] * count, answers[0].text
+    return [UUID(answer.json()["data"]["job_id"]) for answer in answers]
+
+
+def heard_at_once(engine, job_ids):
+    """The worker has them from the queue: the sweep would have brought them half a minute later."""
+    wait_until(lambda: all(status_of(engine, job_id) == "succeeded" for job_id in job_ids), "the jobs are done", seconds=STUCK_AFTER)
+    with reading(engine) as session:
+        for job in session.scalars(select(Job).where(Job.id.in_(job_ids))):
+            assert job.started_at - job.created_at < RING_AGAIN_AFTER
+
+
+def test_a_job_is_taken_while_the_queue_is_away_and_run_when_it_is_back(desk, clerk, absences):
+    engine = desk.engine
+    heard_at_once(engine, exports_over_the_api(desk, 4))
+    for absence in absences:
+        with absence():
+            began = time.monotonic()
+            exports = exports_over_the_api(desk, 6)
+            refund = desk.make_refunds(1)[0]
+            answer = desk.approve(refund)
+            print(f"{absence.__name__}: 7 requests took {time.monotonic() - began:.1f} s")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["data"]["refund_processed"] is True
+            assert {status_of(engine, job_id) for job_id in exports} == {"pending"}
+        back = time.monotonic()
+        wait_until(lambda ids=exports: all(status_of(engine, id) == "succeeded" for id in ids), "the jobs are done", STUCK_AFTER)
+        ended_within(engine, STUCK_AFTER)
+        print(f"all done {time.monotonic() - back:.0f} s after it was back")
+    heard_at_once(engine, exports_over_the_api(desk, 4))
+
+
+@pytest.fixture
+def absences(desk, request):
+    """Ways in which the queue can be away, each for as long as its block lasts."""
+    if "REDIS_URL" in desk.portal.environment:
+        return redis_absences(request.getfixturevalue("redis"))
+    return file_absences(desk.portal.data_dir / "queue.db")
+
+
+def redis_absences(redis):
+    @contextmanager
+    def redis_stopped():
+        redis.stop()
+        try:
+            yield
+        finally:
+            redis.start()
+
+    @contextmanager
+    def redis_hung():
+        redis.process.send(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            redis.process.send(signal.SIGCONT)
+
+    return [redis_stopped, redis_hung]
+
+
+def file_absences(file):
+    @contextmanager
+    def file_locked():
+        with closing(sqlite3.connect(file, timeout=30, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            yield
+
+    @contextmanager
+    def folder_in_its_place():
+        for path in file.parent.glob("queue.db*"):
+            path.unlink()
+        file.mkdir()
+        yield
+        file.rmdir()
+
+    return [file_locked, folder_in_its_place]
 
 
 def ended_within(engine, seconds):
