@@ -61,13 +61,19 @@ class Work:
 
     @property
     def folder(self) -> Path:
-        """A folder for this job's work files; it is removed when the run ends, however it ends."""
-        folder = work_folder(self.context, self.job)
+        """A folder for this run's work files: a worker that was overtaken has another. It is removed when the run ends, however it ends."""
+        folder = work_folder(self.context, self.job) / str(self.job.attempts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def clean(self) -> None:
-        shutil.rmtree(work_folder(self.context, self.job), ignore_errors=True)
+        """Remove this run's work files, and those of runs before it whose worker died."""
+        home = work_folder(self.context, self.job)
+        with suppress(OSError):
+            for folder in home.iterdir():
+                if int(folder.name) <= self.job.attempts:
+                    shutil.rmtree(folder, ignore_errors=True)
+            home.rmdir()
 
 
 def work_folder(context: Context, job: Job) -> Path:

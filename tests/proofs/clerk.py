@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from threading import Event, Thread
 from typing import Any, Self
 from uuid import UUID
@@ -156,6 +157,25 @@ def is_ready(engine: Engine, pid: int) -> bool:
     """Whether the worker process has said that it lives."""
     with reading(engine) as session:
         return session.scalar(select(WorkerHeartbeat.id).where(WorkerHeartbeat.pid == pid)) is not None
+
+
+def is_idle(engine: Engine, pid: int, since: datetime) -> bool:
+    """Whether the worker process has said since then that it works on nothing."""
+    with reading(engine) as session:
+        said = (WorkerHeartbeat.pid == pid) & (WorkerHeartbeat.last_seen_at > since) & (WorkerHeartbeat.jobs_running == 0)
+        return session.scalar(select(WorkerHeartbeat.id).where(said)) is not None
+
+
+def run_twice(engine: Engine) -> int:
+    """How many jobs are being worked on by a second worker, the first of which was lost."""
+    with reading(engine) as session:
+        twice = (Job.status == JobStatus.PROCESSING) & (Job.losses > 0)
+        return session.scalar(select(func.count()).select_from(Job).where(twice)) or 0
+
+
+def unexpected_errors(engine: Engine) -> list[str]:
+    with reading(engine) as session:
+        return list(session.scalars(select(JobEvent.message).where(JobEvent.message.like("%unexpected error%"))))
 
 
 def endings(engine: Engine) -> dict[UUID, list[str]]:

@@ -8,20 +8,38 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from domain.audit.models import AuditEntry
+from domain.db import now
 from domain.jobs.leases import RING_AGAIN_AFTER
 from domain.jobs.models import Job
 from domain.jobs.retention import STRAY_AFTER
 from domain.refunds.models import Refund
 from tests.factories import make_booking
 from tests.many import multiply, numbered
-from tests.proofs.clerk import Clerk, Watch, by_type, ended, endings, held_by, is_ready, reading, status_of, stuck, unfinished, waiting
+from tests.proofs.clerk import (
+    Clerk,
+    Watch,
+    by_type,
+    ended,
+    endings,
+    held_by,
+    is_idle,
+    is_ready,
+    reading,
+    run_twice,
+    status_of,
+    stuck,
+    unexpected_errors,
+    unfinished,
+    waiting,
+)
 from tests.servers.smtp import Smtp
 from tests.waiting import wait_until
 
@@ -29,7 +47,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 JOBS, KILLS = 200, 20
 STUCK_AFTER = 60
-BOOKINGS = 2000
 
 
 class SlowSmtp(Smtp):
@@ -55,12 +72,16 @@ def more_settings(smtp):
 @pytest.fixture
 def clerk(desk, gateway):
     gateway.fault("slow", seconds=0.2, once=False)
-    with Session(desk.engine) as session:
-        multiply(session, make_booking(session), BOOKINGS, booking_number=numbered("BK-2023-"))
-        session.commit()
+    more_bookings(desk.engine, "BK-2023-", 2000)
     clerk = Clerk(desk)
     yield clerk
     clerk.close()
+
+
+def more_bookings(engine, prefix, count):
+    with Session(engine) as session:
+        multiply(session, make_booking(session), count, booking_number=numbered(prefix))
+        session.commit()
 
 
 def test_workers_that_are_killed_leave_each_job_done_once(desk, gateway, smtp, clerk):
@@ -92,7 +113,7 @@ def test_workers_that_are_killed_leave_each_job_done_once(desk, gateway, smtp, c
 
 
 def test_a_queue_that_is_emptied_loses_no_job(desk, gateway, smtp, clerk, harms):
-    engine = desk.engine
+    engine, portal = desk.engine, desk.portal
     exports_over_the_api(desk, 6)  # so that the web's processes have the queue open
     with Watch(engine) as watch:
         for number, harm in enumerate(harms, 1):
@@ -103,6 +124,8 @@ def test_a_queue_that_is_emptied_loses_no_job(desk, gateway, smtp, clerk, harms)
             lost = clerk.bell.queue.storage.queue_size()
             assert lost, "the queue had nothing to lose"
             harm()
+            portal.workers.pop().stop()  # the next one finds what is left of the queue, the web's processes have it open
+            portal.start_worker()
             print(f"{harm.__name__}: {lost} rings lost, {unfinished(engine)} jobs unfinished")
         last_harm = time.monotonic()
         ended_within(engine, STUCK_AFTER)
@@ -218,6 +241,65 @@ def file_absences(file):
         file.rmdir()
 
     return [file_locked, folder_in_its_place]
+
+
+def test_a_worker_that_slept_through_its_leases_does_no_harm(desk, gateway, smtp, clerk):
+    """It wakes while another is at work on the same jobs: the one that holds them finishes, whatever the other brings."""
+    engine, portal = desk.engine, desk.portal
+    more_bookings(engine, "BK-2022-", 30_000)
+    gateway.no_faults()
+    gateway.fault("slow", seconds=3, once=False)
+    sleeper = portal.workers[0]
+    with Watch(engine) as watch:
+        clerk.ask_for_ten()
+        wait_until(lambda: held_by(engine, sleeper.pid) >= 3, "the worker is at work", seconds=60)
+        put_to_sleep(sleeper, [portal.data_dir / "queue.db"], engine)
+        asleep, had = time.monotonic(), held_by(engine, sleeper.pid)
+        portal.start_worker()
+        wait_until(lambda: run_twice(engine), "another worker takes its jobs over", seconds=STUCK_AFTER)
+        print(f"{had} jobs were taken over {time.monotonic() - asleep:.0f} s after their worker fell asleep")
+        awake = now()
+        sleeper.send(signal.SIGCONT)
+        ended_within(engine, STUCK_AFTER)
+        wait_until(lambda: is_idle(engine, sleeper.pid, since=awake), "the sleeper has come to rest", seconds=60)
+        watch.look()
+    assert watch.changed == []
+    assert unexpected_errors(engine) == []
+    each_ended_once(engine)
+    each_refund_was_decided_and_paid_once(engine, gateway)
+    each_export_left_its_file(engine, clerk)
+    each_message_was_sent(engine, smtp)
+
+
+def put_to_sleep(process, files, engine):
+    """Stop it at a moment when it holds no lock that the others need, as a machine that is paused with all it runs would."""
+    while True:
+        process.send(signal.SIGSTOP)
+        if all(map(is_free, files)) and is_free_database(engine):
+            return
+        process.send(signal.SIGCONT)
+        time.sleep(0.05)
+
+
+def is_free(file):
+    if not file.exists():
+        return True
+    with closing(sqlite3.connect(file, timeout=0.2, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("ROLLBACK")
+        return True
+
+
+def is_free_database(engine):
+    if engine.dialect.name == "sqlite":
+        return is_free(Path(engine.url.database))
+    with engine.connect() as connection:
+        busy = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'")
+        time.sleep(0.2)
+        return connection.scalar(busy) == 0
 
 
 def ended_within(engine, seconds):

@@ -93,6 +93,26 @@ def config_engine():
     return make_engine("postgresql://nobody@127.0.0.1:1/nothing")
 
 
+def test_each_run_has_a_folder_of_its_own_and_leaves_none(run, context):
+    def overtaken(work):
+        (work.folder / "half").write_text("of it")
+        with Session(context.engine) as session, session.begin():
+            session.get_one(Job, work.job.id).lease_until = now() - timedelta(seconds=1)
+        with Session(context.engine) as session, session.begin():
+            assert leases.sweep(session) == [work.job.id]
+        Runner(context, {"trial": overtaking}).run(work.job.id)
+        return Done({"by": "the first"})
+
+    def overtaking(work):
+        folder = work.folder
+        (folder / "whole").write_text("all of it")
+        return Done({"files": [path.name for path in folder.iterdir()]})
+
+    job = run(overtaken)
+    assert job.result == {"files": ["whole"]}
+    assert list((context.config.data_dir / "work").iterdir()) == []
+
+
 @pytest.fixture
 def keep(context, tmp_path):
     """What an export does last: its file goes into storage."""
