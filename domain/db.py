@@ -7,7 +7,10 @@ SQLite take their lock at the start of the transaction (see docs/adr/0003-two-da
 from __future__ import annotations
 
 import json
+import random
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,6 +21,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Connection,
     DateTime,
     Dialect,
     Engine,
@@ -127,6 +131,7 @@ def engine_options(url: str) -> dict[str, Any]:
 
 
 SQLITE_BUSY_SECONDS = 30
+SQLITE_FIRST_PAUSE, SQLITE_LONGEST_PAUSE = 0.0003, 0.01  # seconds
 POSTGRESQL_SETTINGS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
 
@@ -158,4 +163,31 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         # A deferred transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
-        connection.exec_driver_sql("BEGIN" if _reading.get() else "BEGIN IMMEDIATE")
+        if _reading.get():
+            connection.exec_driver_sql("BEGIN")
+        else:
+            begin_writing(connection)
+
+
+def begin_writing(connection: Connection) -> None:
+    """BEGIN IMMEDIATE, asked for again every few milliseconds while another one writes.
+
+    SQLite's own waiting lengthens its pauses up to 100 ms, so among several busy writers somebody waits for seconds.
+    """
+    driver: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    pause = SQLITE_FIRST_PAUSE
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    break
+            time.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 1.3, SQLITE_LONGEST_PAUSE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # once more, for an error of SQLAlchemy's own kind
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_SECONDS * 1000}")
