@@ -6,15 +6,19 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from threading import Lock, Thread
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain.db import read_only
 from domain.jobs import leases, retention
+from domain.jobs.models import Job
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
 from tasks.context import Context
+from tasks.ledger import Finish, Ledger
 from tasks.types import HANDLERS, Handler
 from tasks.work import Stopped, Work
 
@@ -22,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TRIES_AFTER_AN_ERROR = 8
 LOOKS_EVERY = 0.4
+REMEMBERED = 10_000
 
 
 class Runner:
@@ -31,7 +36,9 @@ class Runner:
         self.context = context
         self.handlers = HANDLERS if handlers is None else handlers
         self.name = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        self.ledger = Ledger(context, self.name)
         self.held: dict[UUID, Work] = {}
+        self.done: dict[UUID, None] = {}
         self.lock = Lock()
 
     def start_heartbeat(self) -> Thread:
@@ -39,28 +46,46 @@ class Runner:
         thread.start()
         return thread
 
-    def run(self, job_id: UUID) -> None:
-        """Work on the job if it is there to be had. Raises nothing: what goes wrong is written to the job, or left to the sweep."""
+    def answer(self, job_id: UUID) -> None:
+        """Answer a ring: work on this job if it is there to be had, then on whatever else is due."""
+        if not (job_id in self.held or job_id in self.done or self.ledger.gathering or self.ledger.knows(job_id)):
+            self.run(job_id, self.next)
+
+    def run(self, job_id: UUID, next: Callable[[], Job | None] = lambda: None) -> None:
+        """Work on the job if it is there to be had, then on what is `next`. Raises nothing: what goes wrong is written to the job, or left
+        to the sweep."""
         if self.context.stopping.is_set():
             return  # another worker, or the next start, hears of it through the sweep
-        owner = f"{self.name}:{uuid4().hex[:12]}"
         try:
-            with self.context.sessions.begin() as session:
-                job = leases.claim(session, job_id, owner)
-            if job is None:
-                return
-            work = Work(job, self.context, owner)
-            with self.lock:
-                self.held[job_id] = work
-            try:
-                outcome = self.outcome_of(work)
-            finally:
-                with self.lock:
-                    self.held.pop(job_id, None)
-                work.clean()
-            self.write(work, outcome)
+            job = self.ledger.claim(job_id)
+            while job is not None:
+                self.work_on(job)
+                job = next()
+            self.ledger.flush()
         except SQLAlchemyError as error:
             log.error("job %s: the database failed (%s); its lease runs out and it is run again", job_id, type(error).__name__)
+
+    def next(self) -> Job | None:
+        if not self.context.stopping.is_set():
+            return self.ledger.next()
+        self.ledger.hand_back(everything=True)
+        return None
+
+    def work_on(self, job: Job) -> None:
+        """Do it and leave what came of it to be written."""
+        assert job.lease_owner is not None
+        work = Work(job, self.context, job.lease_owner)
+        with self.lock:
+            self.held[job.id] = work
+        began = time.monotonic()
+        try:
+            outcome = self.outcome_of(work)
+        finally:
+            with self.lock:
+                self.held.pop(job.id, None)
+            work.clean()
+        finish = Finish(job.id, work.owner, outcome, partial(self.after, job.id, outcome))
+        self.ledger.finish(finish, time.monotonic() - began)
 
     def outcome_of(self, work: Work) -> Outcome | None:
         """What came of it; None where the run was stopped because the job is no longer its own."""
@@ -81,14 +106,16 @@ class Runner:
                 return Again(min(2.0**job.attempts, 60.0), f"An unexpected error ({type(error).__name__}); see the log")
             return Failed("UNEXPECTED_ERROR", f"An unexpected error ({type(error).__name__}); see the log")
 
-    def write(self, work: Work, outcome: Outcome | None) -> None:
-        with self.context.sessions.begin() as session:
-            if outcome is not None and leases.finish(session, work.job.id, work.owner, outcome):
-                return
-            leases.acknowledge(session, work.job.id, work.owner)
-        if isinstance(outcome, Done) and outcome.file is not None:
-            self.forget(outcome.file.stored)
-        log.info("job %s was cancelled or given to another worker; nothing of this run was kept", work.job.id)
+    def after(self, job_id: UUID, outcome: Outcome | None, kept: bool) -> None:
+        if not kept:
+            if isinstance(outcome, Done) and outcome.file is not None:
+                self.forget(outcome.file.stored)
+            log.info("job %s was cancelled or given to another worker; nothing of this run was kept", job_id)
+        elif isinstance(outcome, Done):  # it never changes again, so a ring for it that comes late needs no look at its row
+            with self.lock:
+                self.done[job_id] = None
+                if len(self.done) > REMEMBERED:
+                    del self.done[next(iter(self.done))]
 
     def forget(self, stored: str) -> None:
         """Remove the file of a job that was cancelled while its last step ran; where another worker has the job, the file is that one's."""
@@ -98,25 +125,40 @@ class Runner:
             self.context.storage.delete(name)
 
     def heartbeat(self) -> None:
-        """Renew the leases of all that this process works on, and tell the work of each that was cancelled, until the process ends."""
+        """Until the process ends: keep the leases of all that it works on, tell the work of each job that was cancelled, write outcomes
+        that nobody else came to write, and let go of jobs that no thread came to begin."""
         renewed = time.monotonic()
         while True:
             time.sleep(LOOKS_EVERY)
-            with self.lock:
-                held = dict(self.held)
-            if not held:
-                continue
-            owners = {job_id: work.owner for job_id, work in held.items()}
             try:
+                self.ledger.flush()
+                self.ledger.hand_back()
                 if time.monotonic() - renewed >= leases.HEARTBEAT_SECONDS:
                     renewed = time.monotonic()
-                    with self.context.sessions.begin() as session:
-                        for job_id, owner in owners.items():
-                            leases.renew(session, job_id, owner)
-                with read_only(), self.context.sessions() as session:
-                    kept = leases.still_held(session, owners)
+                    self.renew()
+                self.look()
             except SQLAlchemyError as error:
                 log.warning("the leases could not be renewed or read (%s)", type(error).__name__)
-                continue
+
+    def renew(self) -> None:
+        owners = self.owners()
+        if owners:
+            with self.context.sessions.begin() as session:
+                for job_id, owner in owners.items():
+                    leases.renew(session, job_id, owner)
+
+    def look(self) -> None:
+        """Tell the work of jobs that are no longer this process's."""
+        owners = self.owners()
+        if not owners:
+            return
+        with read_only(), self.context.sessions() as session:
+            kept = leases.still_held(session, owners)
+        with self.lock:
             for job_id in owners.keys() - kept:
-                held[job_id].cancelled.set()
+                if job_id in self.held:
+                    self.held[job_id].cancelled.set()
+
+    def owners(self) -> dict[UUID, str]:
+        with self.lock:
+            return {job_id: work.owner for job_id, work in self.held.items()}

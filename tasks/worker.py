@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from threading import Event, Thread
 from typing import Any
 
 import click
@@ -25,23 +26,23 @@ def work(config: Config, threads: int, handlers: dict[str, Handler] | None = Non
     """Run until TERM or INT: then no new job is begun, running ones reach their next step, and the process ends."""
     context = make_context(config)
     runner = Runner(context, handlers)
-    bell = Bell(config, runner.run)
+    bell = Bell(config, runner.answer)
     outbox.connect(context.sessions, bell.ring)
     runner.start_heartbeat()
     presence = Presence(runner, threads)
     timekeeper.start(context, bell, presence)
     log.info("worker %s is ready with %d threads", os.getpid(), threads)
     try:
-        consume(bell.queue, threads)
+        consume(bell.queue, threads, context.stopping)
     finally:
         context.stopping.set()
         presence.end(context)
         context.engine.dispose()
 
 
-def consume(queue: Any, threads: int) -> None:
-    """Answer the bell until TERM or INT."""
-    queue.create_consumer(
+def consume(queue: Any, threads: int, stopping: Event) -> None:
+    """Answer the bell until TERM or INT, which sets `stopping`."""
+    consumer = queue.create_consumer(
         workers=threads,
         worker_type="thread",
         periodic=False,
@@ -50,7 +51,9 @@ def consume(queue: Any, threads: int) -> None:
         backoff=1.2,
         graceful_signal="TERM",
         shutdown_timeout=DRAIN_SECONDS,
-    ).run()
+    )
+    Thread(target=lambda: consumer.stop_flag.wait() and stopping.set(), name="stopping", daemon=True).start()
+    consumer.run()
 
 
 def command(config: Config) -> click.Command:

@@ -7,11 +7,11 @@ on PostgreSQL, where several hosts work with clocks of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Update, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from domain.db import now
@@ -34,11 +34,28 @@ def database_now(session: Session) -> datetime:
 
 def claim(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) -> Job | None:
     """Take the job if it is due and nobody holds it; None if it is finished, held, not due or out of attempts."""
+    return next(iter(claim_several(session, [job_id], owner, lease)), None)
+
+
+def claim_several(session: Session, job_ids: Collection[UUID], owner: str, lease: timedelta = LEASE) -> Sequence[Job]:
+    """Take those of the jobs that are due and that nobody holds: not the finished, the held, the ones for later."""
+    return take(session, Job.id.in_(job_ids), owner, lease)
+
+
+def claim_due(session: Session, count: int, owner: str, *, never_lost: bool = False, lease: timedelta = LEASE) -> Sequence[Job]:
+    """Take so many of the jobs that wait longest, or of those among them that no worker was ever lost over."""
+    waiting = select(Job.id).where(Job.status == JobStatus.PENDING, Job.run_after <= database_now(session))
+    if never_lost:
+        waiting = waiting.where(Job.losses == 0)
+    due = waiting.order_by(Job.run_after).limit(count).with_for_update(skip_locked=True).cte("due")
+    return take(session, Job.id.in_(select(due.c.id)), owner, lease)
+
+
+def take(session: Session, which: ColumnElement[bool], owner: str, lease: timedelta) -> Sequence[Job]:
     moment = database_now(session)
-    won = changed(
-        session,
+    won = session.scalars(
         update(Job)
-        .where(Job.id == job_id, Job.status == JobStatus.PENDING, Job.run_after <= moment)
+        .where(which, Job.status == JobStatus.PENDING, Job.run_after <= moment)
         .values(
             status=JobStatus.PROCESSING,
             attempts=Job.attempts + 1,
@@ -46,12 +63,18 @@ def claim(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) 
             lease_owner=owner,
             lease_until=moment + lease,
             updated_at=moment,
-        ),
-    )
-    if not won:
-        return None
-    events.note(session, job_id, "claimed", owner)
-    return session.get(Job, job_id, populate_existing=True)
+        )
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+    events.note_several(session, [job.id for job in won], "claimed", owner)
+    return sorted(won, key=lambda job: job.run_after)
+
+
+def hand_back(session: Session, held_by: Mapping[UUID, str]) -> None:
+    """Let go of jobs that were claimed and not begun, as if they had not been claimed."""
+    free = {"status": JobStatus.PENDING, "attempts": Job.attempts - 1, "lease_owner": None, "lease_until": None, "dispatched_at": None}
+    session.execute(held_as(held_by).values(**free, updated_at=database_now(session)).execution_options(synchronize_session=False))
 
 
 def renew(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) -> bool:
@@ -62,17 +85,36 @@ def renew(session: Session, job_id: UUID, owner: str, lease: timedelta = LEASE) 
 
 def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool:
     """Write what came of the work; False, and nothing written, if the job is no longer the caller's."""
-    moment = database_now(session)
+    if not changed(session, held(job_id, owner).values(**values_of(outcome, database_now(session)))):
+        return False
+    events.note(session, job_id, *line_of(outcome))
+    if isinstance(outcome, Done) and outcome.then is not None:
+        outcome.then(session)
+    return True
+
+
+def finish_alike(session: Session, held_by: Mapping[UUID, str], outcome: Outcome) -> set[UUID]:
+    """Write one plain outcome, without a file or anything to follow, to several jobs; answers which of them were still their owners'."""
+    rows = session.execute(
+        held_as(held_by).values(**values_of(outcome, database_now(session))).returning(Job.id).execution_options(synchronize_session=False)
+    )
+    written = set(rows.scalars())
+    events.note_several(session, written, *line_of(outcome))
+    return written
+
+
+def values_of(outcome: Outcome, moment: datetime) -> dict[str, object]:
+    """The columns that an outcome changes."""
     values: dict[str, object] = {"lease_owner": None, "lease_until": None, "updated_at": moment}
     if isinstance(outcome, Again):
-        values |= {
+        return values | {
             "status": JobStatus.PENDING,
             "run_after": moment + timedelta(seconds=outcome.after),
             "dispatched_at": None,
             "stage": outcome.message[:100] or None,
         }
-    elif isinstance(outcome, Done):
-        values |= {
+    if isinstance(outcome, Done):
+        return values | {
             "status": JobStatus.SUCCEEDED,
             "progress_percent": 100,
             "result": outcome.result,
@@ -81,19 +123,12 @@ def finish(session: Session, job_id: UUID, owner: str, outcome: Outcome) -> bool
             "finished_at": moment,
             "stage": None,
         }
-    else:
-        values |= {
-            "status": JobStatus.FAILED,
-            "error": {"code": outcome.code, "message": outcome.message},
-            "finished_at": moment,
-            "stage": None,
-        }
-    if not changed(session, held(job_id, owner).values(**values)):
-        return False
-    events.note(session, job_id, *line_of(outcome))
-    if isinstance(outcome, Done) and outcome.then is not None:
-        outcome.then(session)
-    return True
+    return values | {
+        "status": JobStatus.FAILED,
+        "error": {"code": outcome.code, "message": outcome.message},
+        "finished_at": moment,
+        "stage": None,
+    }
 
 
 def line_of(outcome: Outcome) -> tuple[str, str | None]:
@@ -129,18 +164,25 @@ def still_held(session: Session, owners: Mapping[UUID, str]) -> set[UUID]:
     return {job_id for job_id, owner in rows if owners[job_id] == owner}
 
 
-def acknowledge(session: Session, job_id: UUID, owner: str) -> None:
-    """The worker has stopped a cancelled job and removed its files."""
+def acknowledge(session: Session, job_id: UUID, owner: str | None) -> None:
+    """The worker has stopped a cancelled job and removed its files, or another has done so in its place."""
     moment = database_now(session)
     stopped = update(Job).where(Job.id == job_id, Job.lease_owner == owner, Job.status == JobStatus.CANCELLED)
     session.execute(stopped.values(cancel_acknowledged_at=moment, lease_owner=None, lease_until=None))
 
 
+def list_abandoned(session: Session) -> Sequence[Job]:
+    """Cancelled jobs whose worker died before it had removed its files."""
+    return session.scalars(
+        select(Job)
+        .where(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < database_now(session))
+        .limit(SWEPT_AT_ONCE)
+    ).all()
+
+
 def sweep(session: Session) -> list[UUID]:
     """Free what dead workers held, and answer the jobs the queue should be told of (again)."""
     moment = database_now(session)
-    abandoned = and_(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < moment)
-    session.execute(update(Job).where(abandoned).values(cancel_acknowledged_at=moment, lease_owner=None, lease_until=None))
     free_lost(session, moment)
     due = (
         select(Job.id)
@@ -188,7 +230,6 @@ def nothing_to_sweep(session: Session) -> bool:
             .where(
                 or_(
                     and_(Job.status == JobStatus.PROCESSING, Job.lease_until < moment),
-                    and_(Job.status == JobStatus.CANCELLED, Job.cancel_acknowledged_at.is_(None), Job.lease_until < moment),
                     and_(
                         Job.status == JobStatus.PENDING,
                         Job.run_after <= moment,
@@ -204,6 +245,11 @@ def nothing_to_sweep(session: Session) -> bool:
 
 def held(job_id: UUID, owner: str) -> Update:
     return update(Job).where(Job.id == job_id, Job.status == JobStatus.PROCESSING, Job.lease_owner == owner)
+
+
+def held_as(held_by: Mapping[UUID, str]) -> Update:
+    mine = tuple_(Job.id, Job.lease_owner).in_(list(held_by.items()))
+    return update(Job).where(mine, Job.status == JobStatus.PROCESSING)
 
 
 def changed(session: Session, statement: Update) -> bool:
