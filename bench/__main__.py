@@ -1,4 +1,4 @@
-"""CPU per request, queries per request and bytes per page, on SQLite with demo data, in one process.
+"""CPU per request, queries per request and bytes per page, on SQLite with demo data, in one process; then jobs per second.
 
 The floor is /healthz: a request through the whole stack that touches nothing. `python -m bench --refunds 5000`.
 """
@@ -16,6 +16,7 @@ from flask import Flask
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
+import bench.jobs as jobs
 import config
 import migrations
 from domain.identity.models import Admin
@@ -34,6 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         app = prepared(Path(folder), refunds)
         Bench(app, refunds).run()
+    jobs.main()
 
 
 def prepared(folder: Path, refunds: int) -> Flask:

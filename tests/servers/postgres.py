@@ -5,7 +5,7 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -23,12 +23,13 @@ SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_
 class Postgres:
     """`with Postgres() as server: url = server.new_database()`; with `tcp=True` it listens on 127.0.0.1 as well."""
 
-    def __init__(self, tcp: bool = False):
+    def __init__(self, tcp: bool = False, settings: Sequence[str] = SETTINGS):
         programs = postgres_folder()
         if programs is None:
             raise FileNotFoundError("No PostgreSQL server here: apt-get install postgresql")
         self._programs = programs
         self.port = free_port() if tcp else 5432
+        self._settings = settings
         self._listen = "127.0.0.1" if tcp else ""
         # PostgreSQL refuses to run as root; Debian's package brings the user it runs as.
         self._owner = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
@@ -52,7 +53,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start it, also after `stop`; returns when it takes connections."""
-        options = [f"listen_addresses={self._listen}", f"unix_socket_directories={self.folder}", *SETTINGS]
+        options = [f"listen_addresses={self._listen}", f"unix_socket_directories={self.folder}", *self._settings]
         command: list[str | Path] = [self._programs / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
         for option in options:
             command += ["-c", option]
