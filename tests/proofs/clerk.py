@@ -2,14 +2,14 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from threading import Event, Thread
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, literal, select
 from sqlalchemy.orm import Session, sessionmaker
 
 import config
@@ -53,27 +53,31 @@ class Clerk:
         wishes += [(self.pay, refund) for refund in refunds[:3]]
         wishes += [(self.decide, "approve" if number % 2 else "reject", refunds[3:])]
         self.dice.shuffle(wishes)
-        for ask, *about in wishes:
-            with self.sessions.begin() as session:
-                ask(session, self.admins[number % len(self.admins)], *about)
+        for wish in wishes:
+            self.ask_for(*wish)
         self.made += BATCH
 
-    def export(self, session: Session, admin: Actor, report: str, format: str) -> None:
-        wish = {"report_type": report, "format": format, "from": None, "to": None}
-        jobs.start(session, admin, "analytics_export", wish)
-
-    def decide(self, session: Session, admin: Actor, action: str, refund_ids: list[UUID]) -> None:
-        told = action == "reject"  # a customer is told of an approval ten seconds later
-        bulk.start(session, admin, action=action, refund_ids=refund_ids, reason="Nobody came", notify_user=told, notify_vendor=False)
-
-    def pay(self, session: Session, admin: Actor, refund_id: UUID) -> None:
-        """Two jobs: the payout, and a message to the vendor."""
-        commands.approve(session, admin, RefundPolicy({"INR": 8_500_000}), refund_id, reason="Nobody came", notify_user=False)
-
-    def ask_for(self, type: str) -> UUID:
+    def ask_for(self, wish: Callable[..., Job], *about: Any) -> UUID:
         with self.sessions.begin() as session:
-            job = jobs.enqueue(session, type)
+            job = wish(session, self.dice.choice(self.admins), *about)
         return job.id
+
+    def export(self, session: Session, admin: Actor, report: str, format: str) -> Job:
+        wish = {"report_type": report, "format": format, "from": None, "to": None}
+        return jobs.start(session, admin, "analytics_export", wish)
+
+    def decide(self, session: Session, admin: Actor, action: str, refund_ids: list[UUID]) -> Job:
+        told = action == "reject"  # a customer is told of an approval ten seconds later
+        wish = {"action": action, "refund_ids": refund_ids, "reason": "Nobody came", "notify_user": told, "notify_vendor": False}
+        return bulk.start(session, admin, **wish)
+
+    def pay(self, session: Session, admin: Actor, refund_id: UUID) -> Job:
+        """Two jobs: the payout, and a message to the vendor."""
+        policy = RefundPolicy({"INR": 8_500_000})
+        decision = commands.approve(session, admin, policy, refund_id, reason="Nobody came", notify_user=False)
+        assert decision.job is not None
+        session.flush()
+        return decision.job
 
     def close(self) -> None:
         self.bell.queue.storage.close()
@@ -146,10 +150,12 @@ def status_of(engine: Engine, job_id: UUID) -> str:
         return session.get_one(Job, job_id).status
 
 
-def held_by(engine: Engine, pid: int) -> int:
-    """How many jobs the process holds."""
+def held_by(engine: Engine, pid: int, ids: Collection[UUID] | None = None) -> int:
+    """How many jobs the process holds, of these."""
     with reading(engine) as session:
-        mine = (Job.status == JobStatus.PROCESSING) & Job.lease_owner.like(f"%:{pid}:%")
+        mine = (
+            (literal(True) if ids is None else Job.id.in_(ids)) & (Job.status == JobStatus.PROCESSING) & Job.lease_owner.like(f"%:{pid}:%")
+        )
         return session.scalar(select(func.count()).select_from(Job).where(mine)) or 0
 
 
@@ -166,10 +172,10 @@ def is_idle(engine: Engine, pid: int, since: datetime) -> bool:
         return session.scalar(select(WorkerHeartbeat.id).where(said)) is not None
 
 
-def run_twice(engine: Engine) -> int:
-    """How many jobs are being worked on by a second worker, the first of which was lost."""
+def run_twice(engine: Engine, ids: Collection[UUID]) -> int:
+    """How many of these jobs are being worked on by a second worker, after the first was lost."""
     with reading(engine) as session:
-        twice = (Job.status == JobStatus.PROCESSING) & (Job.losses > 0)
+        twice = Job.id.in_(ids) & (Job.status == JobStatus.PROCESSING) & (Job.losses > 0)
         return session.scalar(select(func.count()).select_from(Job).where(twice)) or 0
 
 

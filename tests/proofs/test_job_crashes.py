@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from domain.audit.models import AuditEntry
 from domain.db import now
+from domain.jobs.commands import enqueue
 from domain.jobs.leases import RING_AGAIN_AFTER
 from domain.jobs.models import Job
 from domain.jobs.retention import STRAY_AFTER
@@ -251,12 +252,12 @@ def test_a_worker_that_slept_through_its_leases_does_no_harm(desk, gateway, smtp
     gateway.fault("slow", seconds=3, once=False)
     sleeper = portal.workers[0]
     with Watch(engine) as watch:
+        long = [clerk.ask_for(clerk.export, "bookings", format) for format in ("csv", "xlsx")]
         clerk.ask_for_ten()
-        wait_until(lambda: held_by(engine, sleeper.pid) >= 3, "the worker is at work", seconds=60)
-        put_to_sleep(sleeper, [portal.data_dir / "queue.db"], engine)
+        put_to_sleep(sleeper, long, portal.data_dir / "queue.db", engine)
         asleep, had = time.monotonic(), held_by(engine, sleeper.pid)
         portal.start_worker()
-        wait_until(lambda: run_twice(engine), "another worker takes its jobs over", seconds=STUCK_AFTER)
+        wait_until(lambda: run_twice(engine, long), "another worker takes its jobs over", seconds=STUCK_AFTER)
         print(f"{had} jobs were taken over {time.monotonic() - asleep:.0f} s after their worker fell asleep")
         awake = now()
         sleeper.send(signal.SIGCONT)
@@ -271,14 +272,15 @@ def test_a_worker_that_slept_through_its_leases_does_no_harm(desk, gateway, smtp
     each_message_was_sent(engine, smtp)
 
 
-def put_to_sleep(process, files, engine):
-    """Stop it at a moment when it holds no lock that the others need, as a machine that is paused with all it runs would."""
+def put_to_sleep(process, jobs, queue, engine):
+    """Stop it over one of these jobs, at a moment when it holds no lock that the others need: as a paused machine is."""
     while True:
+        wait_until(lambda: held_by(engine, process.pid, jobs), "the worker is at work on one", seconds=60)
         process.send(signal.SIGSTOP)
-        if all(map(is_free, files)) and is_free_database(engine):
+        if is_free(queue) and is_free_database(engine) and held_by(engine, process.pid, jobs):
             return
         process.send(signal.SIGCONT)
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def is_free(file):
@@ -343,7 +345,7 @@ def each_export_left_its_file(engine, clerk):
     for name in files_in(folder).keys() - expected.keys():
         os.utime(folder / name, (yesterday, yesterday))
         print(f"left behind: {name}")
-    cleaned = clerk.ask_for("cleanup")
+    cleaned = clerk.ask_for(lambda session, _admin: enqueue(session, "cleanup"))
     wait_until(lambda: status_of(engine, cleaned) == "succeeded", "the clean-up has run", seconds=60)
     assert files_in(folder) == expected
     left = {path.name for path in (folder.parent / "work").iterdir()}
