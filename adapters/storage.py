@@ -78,7 +78,10 @@ class FolderStorage:
 
     def delete(self, name: str) -> None:
         try:
-            self.path(name).unlink(missing_ok=True)
+            path = self.path(name)
+            for draft in path.parent.glob(f".{path.name}.*"):
+                draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"The file could not be removed: {error.strerror}") from None
 

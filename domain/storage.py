@@ -26,7 +26,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove it; nothing happens where it is not there."""
+        """Remove it, and what a worker that died while keeping it left; nothing happens where it is not there."""
         ...
 
     def names(self, folder: str, before: datetime) -> Iterator[str]:

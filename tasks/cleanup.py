@@ -12,11 +12,13 @@ from itertools import islice
 from pathlib import Path
 
 from domain.db import now, read_only
+from domain.exports.making import stored_name
 from domain.jobs import retention
+from domain.jobs.models import Job
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
 from domain.storage import StorageError
 from tasks.context import Context
-from tasks.work import Work, work_folders
+from tasks.work import Work, work_folder, work_folders
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +119,14 @@ def remove_left_folders(context: Context) -> None:
     for job_id in left.keys() - unfinished:
         shutil.rmtree(left[job_id], ignore_errors=True)
         log.info("the work folder of job %s was left behind: removed", job_id)
+
+
+def remove_rests(context: Context, job: Job) -> None:
+    """Remove what a dead worker left of a cancelled job: its work folder, if it was this machine's, and a file it had just kept."""
+    shutil.rmtree(work_folder(context, job), ignore_errors=True)
+    stored = stored_name(job)
+    if stored is not None:
+        context.storage.delete(stored)
 
 
 def older(folder: Path, before: datetime) -> bool:

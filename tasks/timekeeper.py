@@ -13,7 +13,8 @@ from domain.db import read_only
 from domain.identity.tidying import forget_old
 from domain.jobs import counts, leases, retention, workers
 from domain.refunds import reconcile
-from tasks.cleanup import remove_left_folders
+from domain.storage import StorageError
+from tasks.cleanup import remove_left_folders, remove_rests
 from tasks.context import Context
 from tasks.presence import Presence
 from tasks.queue import Bell
@@ -31,6 +32,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
     rounds: list[tuple[str, float, Callable[[Context, Bell], None]]] = [
         ("presence", workers.BEATS_EVERY_SECONDS, presence.beat),
         ("sweep", SWEEP_SECONDS, sweep),
+        ("abandoned", SWEEP_SECONDS, clean_up_abandoned),
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
         ("fold", FOLD_SECONDS, fold_counts),
         ("cleanup", CLEANUP_SECONDS, ask_for_cleanup),
@@ -63,6 +65,20 @@ def sweep(context: Context, bell: Bell) -> None:
         ids = leases.sweep(session)
     for job_id in ids:
         bell.ring(job_id)
+
+
+def clean_up_abandoned(context: Context, _bell: Bell) -> None:
+    """A cancelled job whose worker died is only said to have stopped once nothing of it is left."""
+    with read_only(), context.sessions.begin() as session:
+        abandoned = leases.list_abandoned(session)
+    for job in abandoned:
+        try:
+            remove_rests(context, job)
+        except StorageError as error:
+            log.warning("what is left of the cancelled job %s stays for now: %s", job.id, error)
+            continue
+        with context.sessions.begin() as session:
+            leases.acknowledge(session, job.id, job.lease_owner)
 
 
 def ask_for_reconciliation(context: Context, bell: Bell) -> None:

@@ -16,14 +16,15 @@ from domain.access import Permission
 from domain.audit.models import AuditEntry
 from domain.db import now
 from domain.errors import DomainError
-from domain.jobs import counts, retention
-from domain.jobs.commands import retry
+from domain.jobs import counts, leases, retention
+from domain.jobs.commands import cancel, retry
 from domain.jobs.models import Job, JobEvent
 from domain.storage import StorageError
 from tasks import timekeeper
 from tasks.cleanup import remove_left_folders
 from tasks.context import make_context
 from tasks.runner import Runner
+from tasks.work import work_folder
 from tests.factories import make_actor, make_job
 from tests.standins.s3 import S3StandIn
 from tests.waiting import wait_until
@@ -344,3 +345,62 @@ class TestAskingForOne:
         event.listen(context.engine, "before_cursor_execute", lambda *heard: asked.append(heard[2]))
         timekeeper.ask_for_cleanup(context, None)
         assert [statement.split()[0] for statement in asked if statement != "BEGIN"] == ["SELECT"]
+
+
+class TestACancelledJobWhoseWorkerDied:
+    OVER = timedelta(seconds=-1)
+
+    @pytest.fixture
+    def job(self, session, context, keep):
+        """An export whose worker died as it kept the file, with work files beside it."""
+        job = make_job(session, type="analytics_export")
+        leases.claim(session, job.id, "dead", self.OVER)
+        session.commit()
+        folder = work_folder(context, job) / "1"
+        folder.mkdir(parents=True)
+        (folder / "keys").write_bytes(b"0" * 16)
+        keep(f"exports/{job.id}.csv")
+        (context.storage.folder / "exports" / f".{job.id}.csv.4711").write_bytes(b"id")
+        return job
+
+    def cancelled(self, session, job):
+        cancel(session, make_actor(session, *Permission), job.id)
+        session.commit()
+
+    def is_acknowledged(self, context, session, job):
+        timekeeper.clean_up_abandoned(context, None)
+        session.refresh(job)
+        session.commit()
+        return job.cancel_acknowledged_at is not None
+
+    def rests(self, context):
+        folders = (context.config.data_dir / "work", context.storage.folder)
+        return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+    def test_is_acknowledged_once_nothing_of_it_is_left(self, context, session, job):
+        self.cancelled(session, job)
+        assert job.cancel_acknowledged_at is None
+        assert self.is_acknowledged(context, session, job)
+        assert self.rests(context) == []
+
+    def test_and_that_was_freed_before_the_cancel_is_cleaned_up_too(self, context, session, job):
+        leases.sweep(session)
+        self.cancelled(session, job)
+        assert self.is_acknowledged(context, session, job)
+        assert self.rests(context) == []
+
+    def test_is_left_alone_while_its_lease_runs(self, context, session, job):
+        job.lease_until = now() + timedelta(seconds=20)
+        self.cancelled(session, job)
+        assert not self.is_acknowledged(context, session, job)
+        assert len(self.rests(context)) == 3
+
+    def test_waits_for_a_storage_that_is_away(self, context, session, job, tmp_path):
+        self.cancelled(session, job)
+        (tmp_path / "away").write_text("a file where the folder should be")
+        assert not self.is_acknowledged(replace(context, storage=FolderStorage(tmp_path / "away")), session, job)
+        assert self.is_acknowledged(context, session, job)
+
+    def test_is_nothing_to_clean_up_before_its_cancel(self, context, session, job):
+        assert not self.is_acknowledged(context, session, job)
+        assert len(self.rests(context)) == 3

@@ -37,7 +37,10 @@ def cancel(session: Session, actor: Actor, job_id: UUID, *, reason: str | None =
     running = job.status == JobStatus.PROCESSING
     job.status, job.cancelled_at, job.cancelled_by, job.cancel_reason = JobStatus.CANCELLED, moment, actor.admin_id, reason
     job.finished_at = moment
-    job.cancel_acknowledged_at = None if running else moment
+    if not running and not job.attempts:
+        job.cancel_acknowledged_at = moment
+    elif not running:
+        job.lease_until = moment  # a worker that died over it may have left files: they are removed before it is acknowledged
     events.note(session, job.id, "cancelled", reason)
     audit.record(
         session, actor, "job.cancelled", job, before={"status": before}, after={"status": "cancelled"}, type=job.type, reason=reason
