@@ -11,7 +11,7 @@ from functools import partial
 from threading import Lock, Thread
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from domain.db import read_only
 from domain.jobs import leases, retention
@@ -63,7 +63,9 @@ class Runner:
                 job = next()
             self.ledger.flush()
         except SQLAlchemyError as error:
-            log.error("job %s: the database failed (%s); its lease runs out and it is run again", job_id, type(error).__name__)
+            ours = None if isinstance(error, OperationalError | InterfaceError) else error  # a mistake of ours says where it is
+            words = "job %s: the database failed (%s); its lease runs out and it is run again"
+            log.error(words, job_id, type(error).__name__, exc_info=ours)
 
     def next(self) -> Job | None:
         if not self.context.stopping.is_set():
