@@ -68,7 +68,7 @@ def test_a_killed_workers_job_is_done_by_the_next_within_a_minute(portal, approv
     wait_until(lambda: ended(engine, refund_id), "another worker goes on", seconds=60)
     with Session(engine) as session:
         job = session.scalars(select(Job).where(Job.subject_id == refund_id)).one()
-        wait_until(lambda: session.refresh(job) or job.status == "succeeded", "the job is finished", seconds=10)
+        wait_until(lambda: session.refresh(job) or session.commit() or job.status == "succeeded", "the job is finished", seconds=10)
         assert job.losses == 1
     print(f"rescued {time.monotonic() - killed:.0f} s after the kill")
 
