@@ -26,7 +26,7 @@ tools: # PostgreSQL, Redis and Chromium for the tests, where they may be install
 test: tools install ## Run the tests, on SQLite and on PostgreSQL, in the browser too
 	$(PYTEST) -m "not slow"
 
-test-fast: install ## Run what needs no server, without the proofs: about a minute
+test-fast: install ## Run what needs no server, without the proofs: under two minutes
 	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis" \
 		--ignore tests/proofs --ignore tests/api/test_fuzz.py
 
