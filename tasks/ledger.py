@@ -152,7 +152,7 @@ class Ledger:
         except OperationalError:
             self.keep_for_later(finishes)
             raise
-        except Exception:
+        except Exception:  # what follows on an outcome is any act of the domain, and may fail in any way
             if not finishes:
                 raise
             for finish in finishes:
@@ -179,8 +179,15 @@ class Ledger:
             kept = self.write_finishes(session, finishes)
             jobs = claim(session, f"{self.name}:{uuid4().hex[:12]}") if claim is not None else ()
         for finish in finishes:
-            finish.told(finish.job_id in kept)
+            self.tell(finish, finish.job_id in kept)
         return jobs
+
+    def tell(self, finish: Finish, kept: bool) -> None:
+        """It is written, so what goes wrong now, as in removing a file, must not look as if it were not."""
+        try:
+            finish.told(kept)
+        except Exception:
+            log.exception("what was to follow on job %s did not happen", finish.job_id)
 
     def write_finishes(self, session: Session, finishes: Sequence[Finish]) -> set[UUID]:
         """Write them; answers whose job was still their owner's. The others only say that their run has stopped."""

@@ -141,6 +141,8 @@ class Runner:
                 self.look()
             except SQLAlchemyError as error:
                 log.warning("the leases could not be renewed or read (%s)", type(error).__name__)
+            except Exception:  # without this thread no lease is renewed, so nothing may end it
+                log.exception("the leases could not be looked after")
 
     def renew(self) -> None:
         owners = self.owners()

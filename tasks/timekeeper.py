@@ -55,6 +55,8 @@ def once(context: Context, bell: Bell, act: Callable[[Context, Bell], None]) -> 
         act(context, bell)
     except SQLAlchemyError as error:
         log.warning("%s could not reach the database (%s)", act.__name__, type(error).__name__)
+    except Exception:  # the next round may do better; a round that ended its thread would never come again
+        log.exception("%s failed", act.__name__)
 
 
 def sweep(context: Context, bell: Bell) -> None:

@@ -175,6 +175,22 @@ def test_a_run_that_lost_its_job_hears_of_it(context, due, states):
     assert states(ids) == ["processing", "succeeded"]
 
 
+def test_what_goes_wrong_after_an_outcome_was_written_changes_nothing_of_it(context, due, states, caplog):
+    ids = due(3)
+    held = claimed(ledger := Ledger(context, "a worker"), ids[:2])
+    told = []
+
+    def storage_is_away(_kept):
+        raise OSError("no file can be removed now")
+
+    ledger.finish(Finish(ids[0], held[ids[0]].lease_owner, Done({"rows": 1}), storage_is_away), 1.0)
+    ledger.finish(Finish(ids[1], held[ids[1]].lease_owner, Done(), told.append), 1.0)
+    assert ledger.next().id == ids[2]
+    assert states(ids) == ["succeeded", "succeeded", "processing"]
+    assert told == [True]
+    assert "no file can be removed now" in caplog.text
+
+
 def test_long_work_met_among_brisk_work_holds_up_no_other(context, due, states):
     ids = due(8)
     release = Event()
