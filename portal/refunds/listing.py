@@ -1,6 +1,7 @@
 """The queue: what its address says, and everything around its rows."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
@@ -58,8 +59,12 @@ def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
         reading.take(lambda: {"processing_state": (ProcessingState(query.processing),)}, "There is no such state.")
     for name in ("user", "vendor"):
         if getattr(query, name):
-            reading.take(lambda name=name: {f"{name}_id": UUID(getattr(query, name))}, f"There is no such {name}.")  # type: ignore[misc]
+            reading.take(partial(named_id, query, name), f"There is no such {name}.")
     return RefundFilters(**reading.found), reading.refusals
+
+
+def named_id(query: ListQuery, name: str) -> dict[str, Any]:
+    return {f"{name}_id": UUID(getattr(query, name))}
 
 
 def at_least(query: ListQuery) -> dict[str, Any]:
