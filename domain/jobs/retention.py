@@ -14,19 +14,16 @@ from pathlib import PurePosixPath
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import SYSTEM
 from domain.db import now
 from domain.jobs import events
-from domain.jobs.commands import enqueue
+from domain.jobs.commands import enqueue_unless_live
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.types import CLEANUP
 
-THE_ONE = UUID("00000000-0000-4000-8000-000000000002")
-"""At most one clean-up is live: its job's subject is always this."""
 EVERY = timedelta(days=1)
 AFTER_A_FAILURE = timedelta(hours=1)
 STRAY_AFTER = timedelta(days=1)
@@ -50,16 +47,8 @@ def wanted(session: Session) -> bool:
 
 
 def request(session: Session) -> Job | None:
-    """Ask for a clean-up if one is wanted. Two workers may ask at once: the database keeps one."""
-    if not wanted(session):
-        return None
-    try:
-        with session.begin_nested():
-            job = enqueue(session, CLEANUP.name, subject_id=THE_ONE)
-            session.flush()
-        return job
-    except IntegrityError:
-        return None
+    """Ask for a clean-up if one is wanted."""
+    return enqueue_unless_live(session, CLEANUP.name) if wanted(session) else None
 
 
 def count_due(session: Session, before: datetime) -> int:

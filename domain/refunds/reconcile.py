@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.access import SYSTEM
 from domain.db import now
-from domain.jobs.commands import enqueue
+from domain.jobs.commands import enqueue_unless_live
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.outcomes import Again, Done, Outcome
 from domain.jobs.types import REFUND_PROCESSING, REFUND_RECONCILE
@@ -26,8 +25,6 @@ from domain.refunds.queries import lock_refund
 from domain.refunds.settlement import Transactions, order_of
 from domain.refunds.verdicts import CHECK_DONE_AFTER, CHECK_PENDING_AFTER, adopt
 
-THE_ONE = UUID("00000000-0000-4000-8000-000000000001")
-"""At most one reconciliation is live: its job's subject is always this."""
 LOOKED_AT_ONCE = 50
 
 
@@ -43,16 +40,8 @@ def wanted(session: Session) -> bool:
 
 
 def request(session: Session) -> Job | None:
-    """Ask for a reconciliation if one is wanted. Two workers may ask at once: the database keeps one."""
-    if not wanted(session):
-        return None
-    try:
-        with session.begin_nested():
-            job = enqueue(session, REFUND_RECONCILE.name, subject_id=THE_ONE)
-            session.flush()
-        return job
-    except IntegrityError:
-        return None
+    """Ask for a reconciliation if one is wanted."""
+    return enqueue_unless_live(session, REFUND_RECONCILE.name) if wanted(session) else None
 
 
 def reconcile(transactions: Transactions, gateways: Gateways) -> Outcome:

@@ -3,8 +3,8 @@
 from domain.jobs.commands.cancel import cancel
 from domain.jobs.commands.delete import delete
 from domain.jobs.commands.download import NoResult, download
-from domain.jobs.commands.enqueue import Holder, enqueue
+from domain.jobs.commands.enqueue import Holder, enqueue, enqueue_unless_live
 from domain.jobs.commands.retry import retry
 from domain.jobs.commands.start import start
 
-__all__ = ["Holder", "NoResult", "cancel", "delete", "download", "enqueue", "retry", "start"]
+__all__ = ["Holder", "NoResult", "cancel", "delete", "download", "enqueue", "enqueue_unless_live", "retry", "start"]

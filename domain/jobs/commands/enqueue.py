@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain.db import now
 from domain.jobs.leases import database_now
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.types import type_of
+
+THE_ONE = UUID("00000000-0000-4000-8000-000000000001")
+"""The subject of jobs that are about everything, so that at most one of a type is live."""
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,14 @@ def enqueue(
         job.lease_owner, job.lease_until = holder.name, moment + timedelta(seconds=holder.seconds)
     session.add(job)
     return job
+
+
+def enqueue_unless_live(session: Session, type: str) -> Job | None:
+    """Write a job of which one at a time is enough; None if another is on its way. Two may ask at once: the database keeps one."""
+    try:
+        with session.begin_nested():
+            job = enqueue(session, type, subject_id=THE_ONE)
+            session.flush()
+        return job
+    except IntegrityError:
+        return None
