@@ -1,5 +1,6 @@
 """The monitor: what its address says, and everything around and in its rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from domain.jobs.models import Job, JobStatus
 from domain.jobs.queries import Hour, JobFilters, JobRow, Pulse
 from domain.jobs.types import JOB_TYPES, type_of
 from domain.pagination import Page
+from portal.charts import Chart, Series, bar_chart
 from portal.formats import age, number, zone, zone_words
 from portal.htmx import page_arguments
 from portal.jobs import wording
@@ -188,9 +190,6 @@ def nothing(query: JobsQuery, page: Page[JobRow]) -> dict[str, Any]:
     return {"title": title, "icon": "layers", "hint": hint, "filtered": False}
 
 
-CHART = {"width": 600, "height": 72, "bar": 20, "step": 25}
-
-
 def pulse_context(pulse: Pulse) -> dict[str, Any]:
     finished = pulse.finished_24h
     return {
@@ -202,38 +201,19 @@ def pulse_context(pulse: Pulse) -> dict[str, Any]:
             "failed": pulse.failed_24h,
             "share": f"{100 * pulse.failed_24h / finished:.1f}%" if finished and pulse.failed_24h else "",
         },
-        "chart": {**CHART, "bars": bars(pulse.hours), "finished": finished, "hours": [told(hour) for hour in pulse.hours if total(hour)]},
+        "chart": chart(pulse.hours),
     }
 
 
-def bars(hours: Any) -> list[dict[str, Any]]:
-    """The rectangles of each hour, from the bottom: succeeded, failed, cancelled. What happened at all is at least two pixels high."""
-    most = max([total(hour) for hour in hours] + [4])
-    found = []
-    for place, hour in enumerate(hours):
-        top, pieces = float(CHART["height"]), []
-        for name in ("succeeded", "failed", "cancelled"):
-            count = getattr(hour, name)
-            if count:
-                high = max(count / most * (CHART["height"] - 6), 2.0)
-                top -= high
-                pieces.append({"name": name, "y": f"{top:.1f}", "height": f"{high:.1f}"})
-                top -= 1
-        label = f"{hour.start.astimezone(zone()):%H:%M}"
-        found.append({"x": place * CHART["step"] + 2, "pieces": pieces, "label": label, "words": told(hour)["words"]})
-    return found
-
-
-def total(hour: Hour) -> int:
-    return hour.succeeded + hour.failed + hour.cancelled
-
-
-def told(hour: Hour) -> dict[str, Any]:
-    clock = f"{hour.start.astimezone(zone()):%H:%M}"
-    return {
-        "clock": clock,
-        "succeeded": hour.succeeded,
-        "failed": hour.failed,
-        "cancelled": hour.cancelled,
-        "words": f"{clock}: {hour.succeeded} succeeded, {hour.failed} failed, {hour.cancelled} cancelled",
-    }
+def chart(hours: Sequence[Hour]) -> Chart:
+    clocks = [f"{hour.start.astimezone(zone()):%H:%M}" for hour in hours]
+    outcomes = (("Succeeded", "main"), ("Failed", "danger"), ("Cancelled", "muted"))
+    finished = sum(hour.succeeded + hour.failed + hour.cancelled for hour in hours)
+    return bar_chart(
+        "Finished per hour, last 24 h",
+        clocks,
+        [Series(word, [getattr(hour, word.lower()) for hour in hours], tone) for word, tone in outcomes],
+        marks=[*clocks[::6], "now"],
+        summary=f"{number(finished)} jobs finished in the last 24 hours, {number(sum(hour.failed for hour in hours))} of them failed.",
+        nothing="No job has finished in the last 24 hours.",
+    )

@@ -86,7 +86,7 @@ class TestList:
         assert [int(part.split("<")[0]) for part in tabs.split('class="count">')[1:]] == [6, 1, 1, 1, 2, 1]
         assert 'id="now-waiting">1<' in page and 'id="now-running">1<' in page
         assert "50.0%" in page
-        assert page.count('class="chart__failed"') == 1
+        assert page.count('class="chart__danger"') == 1
         assert "<td>1</td><td>2</td><td>1</td>" in page
 
     @pytest.mark.parametrize(
