@@ -3,11 +3,20 @@
 import flask_smorest
 from flask import Flask
 
-from api import audit, auth, docs, errors, health, jobs, refunds, webhooks
+from api import audit, auth, docs, errors, health, jobs, refunds, roles, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
-BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (audit.blp, auth.blp, jobs.blp, refunds.blp, refunds.payments, webhooks.blp)
+BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
+    audit.blp,
+    auth.blp,
+    jobs.blp,
+    refunds.blp,
+    refunds.payments,
+    roles.blp,
+    roles.permissions,
+    webhooks.blp,
+)
 
 ABOUT = """\
 Refunds, jobs and roles of a services marketplace, for its admins.

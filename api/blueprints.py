@@ -37,7 +37,7 @@ def describe(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, A
         doc["x-required-permissions"] = [permission.value for permission in access["permissions"]]
         notes.append(said_of_access(access))
     if key is not None:
-        doc.setdefault("parameters", []).append(key_parameter(key["dry_run"]))
+        doc.setdefault("parameters", []).append(key_parameter(key))
         if key["dry_run"]:
             doc["parameters"].append(DRY_RUN)
         notes.append("Happens once per `Idempotency-Key`; the same call again within 24 hours gets the same answer.")
@@ -62,13 +62,14 @@ def said_of_access(access: dict[str, Any]) -> str:
     return f"{said} Needs a fresh second factor." if access["mfa"] else said
 
 
-def key_parameter(dry_run: bool) -> dict[str, Any]:
+def key_parameter(key: dict[str, bool]) -> dict[str, Any]:
+    dry_run = key["dry_run"]
     return {
         "in": "header",
         "name": "Idempotency-Key",
-        "required": not dry_run,
+        "required": key["required"] and not dry_run,
         "description": "1 to 255 visible ASCII characters, a UUID for instance; the same one when the call is retried."
-        + (" Not needed with `dry_run=true`." if dry_run else ""),
+        + (" Not needed with `dry_run=true`." if dry_run else "" if key["required"] else " May be left out."),
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
         "example": "6f1b8e0c-2f8e-4f0e-9d35-0a1f4f9a8c11",
     }
@@ -106,7 +107,7 @@ def possible(doc: dict[str, Any], info: dict[str, Any]) -> list[refusals.Refusal
     elif any(parameter.get("in") == "query" for parameter in doc.get("parameters", []) if isinstance(parameter, dict)):
         found += refusals.WITH_QUERY
     if info.get("idempotent") is not None:
-        found += refusals.WITH_KEY
+        found += refusals.WITH_KEY if info["idempotent"]["required"] else refusals.WITH_KEY[1:]
     return [*found, *refusals.ANYWHERE]
 
 

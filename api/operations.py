@@ -162,6 +162,34 @@ UNREADABLE = Refusal(422, "VALIDATION_ERROR", "The webhook is signed but cannot 
 TOO_LARGE = Refusal(413, "PAYLOAD_TOO_LARGE", "The body is larger than 1 MiB: send less at a time.")
 WEBHOOK = (BAD_SIGNATURE, UNREADABLE, TOO_LARGE)
 
+ROLE = {
+    "id": "regional_finance",
+    "name": "Regional finance",
+    "description": "Sees refunds and answers for those of the region",
+    "permissions": ["refunds:list", "refunds:approve"],
+    "is_system_role": False,
+    "can_be_assigned": True,
+    "user_count": 1,
+    "created_at": "2025-11-12T11:00:00Z",
+}
+HOLDER = {"id": ADMIN_ID, "name": "Asha Rao", "email": "asha@example.com", "active": True, "mfa_enrolled": True}
+ROLE_DETAIL = {**ROLE, "holder_count": 1, "admins": [HOLDER]}
+ROLE_WISH = {name: ROLE[name] for name in ("name", "description", "permissions")}
+SYSTEM_ROLE = Refusal(403, "SYSTEM_ROLE", "Finance Admin is one of the system's own roles, which stay as they are. Make a custom role.")
+ROLE_EXISTS = Refusal(409, "ROLE_EXISTS", "There is a role called Regional finance already. Choose another name.", {"role_id": ROLE["id"]})
+ROLE_IN_USE = Refusal(
+    409,
+    "ROLE_IN_USE",
+    "2 admins hold this role, disabled ones included. Give them another one first.",
+    {"holder_count": 2},
+)
+PERMISSION = {
+    "id": "refunds:approve",
+    "description": "Approve, reject and retry refunds",
+    "roles": ["super_admin", "finance_admin"],
+    "user_count": 8,
+}
+
 OPERATIONS = {
     "audit.index": Operation(
         answers={
@@ -382,6 +410,17 @@ OPERATIONS = {
         answers={200: success(APPROVED), 202: success(WAITING)},
         refusals=(NOT_REFUNDABLE,),
     ),
+    "permissions.catalogue": Operation(answers={200: success([PERMISSION], total_permissions=42, ignored_parameters=[])}),
+    "permissions.who_can": Operation(answers={200: success({**PERMISSION, "admins": [HOLDER]})}),
+    "roles.index": Operation(answers={200: success([ROLE], total_roles=6, total_permissions=42, ignored_parameters=[])}),
+    "roles.create": Operation(request=ROLE_WISH, answers={201: success(ROLE_DETAIL)}, refusals=(ROLE_EXISTS,)),
+    "roles.show": Operation(answers={200: success(ROLE_DETAIL)}),
+    "roles.change": Operation(
+        request={"permissions": ROLE["permissions"]},
+        answers={200: success(ROLE_DETAIL)},
+        refusals=(SYSTEM_ROLE, ROLE_EXISTS),
+    ),
+    "roles.delete": Operation(refusals=(SYSTEM_ROLE, ROLE_IN_USE)),
     "webhooks.stripe": Operation(answers={200: success({"event_id": "evt_1MqqbKLt4dXK03v5qaIbiNCC", "taken": True})}, refusals=WEBHOOK),
     "webhooks.razorpay": Operation(answers={200: success({"event_id": "MDvXlUZdLzxVgb", "taken": True})}, refusals=WEBHOOK),
 }

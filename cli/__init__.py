@@ -11,13 +11,14 @@ from cli.db import db
 from cli.doctor import doctor
 from cli.jobs import jobs
 from cli.openapi import openapi
+from cli.roles import roles
 from cli.serve import serve
 from config import ConfigError
 from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, audit, data, db, doctor, jobs, openapi, serve):
+    for command in (admin, audit, data, db, doctor, jobs, openapi, roles, serve):
         app.cli.add_command(said_plainly(command))
 
 

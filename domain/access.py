@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -101,6 +102,13 @@ class Actor:
             )
         if mfa:
             self.require_fresh_mfa()
+
+    def require_to_hold(self, permissions: Iterable[str]) -> None:
+        """Raise unless the actor holds every one of these: nobody gives to others, or takes from them, what they do not hold themselves."""
+        lacking = [] if EVERYTHING in self.permissions else sorted(set(permissions) - self.permissions)
+        if lacking:
+            words = "everything" if EVERYTHING in lacking else ", ".join(lacking)
+            raise Forbidden(f"This takes what you do not hold yourself: {words}. Ask a super admin.", required_permission=lacking[0])
 
     def require_or_own(self, permission: Permission, owner_id: UUID | None) -> None:
         if owner_id is None or owner_id != self.admin_id:

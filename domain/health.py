@@ -10,16 +10,15 @@ from enum import StrEnum
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from domain.access import EVERYTHING, Actor, Permission
+from domain.access import Actor, Permission
 from domain.audit.models import AuditEntry, AuditHead
 from domain.audit.recording import GENESIS
 from domain.db import now
-from domain.identity.models import Admin
 from domain.jobs import workers
 from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Payment, Provider
 from domain.refunds.models import ProcessingState, Refund, RefundStatus
-from domain.roles.models import Role
+from domain.roles.queries import count_approvers
 
 LONG_WAIT = timedelta(minutes=1)
 TOO_LONG_A_WAIT = timedelta(minutes=10)
@@ -120,19 +119,15 @@ def gateways_of_payments(session: Session, configured: Collection[str], producti
 
 
 def approvers(session: Session) -> Check:
-    rows = session.execute(
-        select(Admin.totp_confirmed_at, Role.permissions).join(Role, Role.id == Admin.role_id).where(Admin.disabled_at.is_(None))
-    ).all()
-    needed = {EVERYTHING, str(Permission.REFUNDS_APPROVE.value)}
-    able = [confirmed_at for confirmed_at, permissions in rows if needed & set(permissions)]
-    sure = sum(confirmed_at is not None for confirmed_at in able)
-    found = f"{len(able)} admins may approve refunds, {sure} of them with a second factor"
-    if len(able) < 2:
+    found = count_approvers(session)
+    able, sure = found.able, found.ready
+    said = f"{able} admins may approve refunds, {sure} of them with a second factor"
+    if able < 2:
         advice = "Large refunds need two people: flask admin create ... --role finance_admin"
-        return Check("approvers", Level.WARN, found, advice)
+        return Check("approvers", Level.WARN, said, advice)
     if sure < 2:
-        return Check("approvers", Level.WARN, found, "Large refunds need two people with one: let them set it up under Account")
-    return Check("approvers", Level.OK, found)
+        return Check("approvers", Level.WARN, said, "Large refunds need two people with one: let them set it up under Account")
+    return Check("approvers", Level.OK, said)
 
 
 def audit_chain(session: Session) -> Check:

@@ -32,12 +32,12 @@ BEYOND_THE_GATEWAY = timedelta(seconds=5)
 KEPT_HEADERS = ("Content-Type", "Location")
 
 
-def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False) -> Callable[[View], View]:
+def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False, required: bool = True) -> Callable[[View], View]:
     """Run a view once per Idempotency-Key (or form field `idempotency_key`); stands right under `needs`.
 
     `second_phase(provisional, **path_arguments)` runs after the decision has committed, with transactions of its own on `db.session`.
     It answers the final response, or None where the first one stands. `dry_run` lets `?dry_run=true` through without a key; nothing of
-    it stays.
+    it stays. Where the key is not `required`, a call without one happens each time it is made.
     """
 
     def decorate(view: View) -> View:
@@ -46,10 +46,12 @@ def idempotent(second_phase: SecondPhase | None = None, *, dry_run: bool = False
             actor = current_actor()
             if asks_for_dry_run(dry_run):
                 return rehearse(actor, view, *args, **kwargs)
+            if not required and sent_key() is None:
+                return act_once(actor, view, *args, **kwargs)
             return Attempt(actor, second_phase, kwargs).run(lambda: view(*args, **kwargs))
 
         once.is_idempotent = True  # type: ignore[attr-defined]
-        once._apidoc = {**getattr(view, "_apidoc", {}), "idempotent": {"dry_run": dry_run}}  # type: ignore[attr-defined]
+        once._apidoc = {**getattr(view, "_apidoc", {}), "idempotent": {"dry_run": dry_run, "required": required}}  # type: ignore[attr-defined]
         return once
 
     return decorate
@@ -72,6 +74,13 @@ def rehearse(actor: Actor, view: View, *args: Any, **kwargs: Any) -> Response:
         return make_response(view(*args, **kwargs))
     finally:
         db.session.rollback()
+
+
+def act_once(actor: Actor, view: View, *args: Any, **kwargs: Any) -> Response:
+    admit(actor)
+    response = make_response(view(*args, **kwargs))
+    db.session.commit()
+    return response
 
 
 def admit(actor: Actor) -> None:

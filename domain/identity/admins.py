@@ -20,10 +20,9 @@ from domain.identity.mfa import Enrolment, Sealer
 from domain.identity.models import Admin
 from domain.identity.passwords import Passwords, check_acceptable, typable
 from domain.identity.sessions import normalised_email
-from domain.roles.models import Role
+from domain.roles.models import SUPER_ADMIN, Role
 
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
-SUPER_ADMIN = "super_admin"
 
 
 class EmailTaken(Conflict):

@@ -3,7 +3,10 @@ from __future__ import annotations
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from domain.access import EVERYTHING
 from domain.db import Base, JsonList, LongText, Timestamp, now
+
+SUPER_ADMIN = "super_admin"
 
 
 class Role(Base):
@@ -18,3 +21,13 @@ class Role(Base):
     is_system_role: Mapped[bool] = mapped_column(default=False)
     can_be_assigned: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[Timestamp] = mapped_column(default=now)
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+
+    __mapper_args__ = {"version_id_col": version}
+
+    @property
+    def allows_everything(self) -> bool:
+        return EVERYTHING in self.permissions
+
+    def allows(self, permission: str) -> bool:
+        return self.allows_everything or permission in self.permissions

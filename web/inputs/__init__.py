@@ -1,11 +1,11 @@
 """What may be asked, whichever door it comes through: one schema per question, named like the noun it is about."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, post_load
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load
+from werkzeug.datastructures import MultiDict
 
 from web.inputs.fields import Bound, Flag, Integer, QueryInteger, Text
 
@@ -70,14 +70,16 @@ def end_of(moment: datetime, whole_day: bool) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def from_form(schema: Schema, form: Mapping[str, str]) -> dict[str, Any]:
-    """A submitted form as the JSON a program would have sent: numbers and yes-or-no as such, empty fields left out."""
+def from_form(schema: Schema, form: MultiDict[str, str]) -> dict[str, Any]:
+    """A submitted form as the JSON a program would have sent: numbers, lists and yes-or-no as such, empty fields left out."""
     found: dict[str, Any] = {}
     for name, field in schema.load_fields.items():
         key = field.data_key or name
         value = form.get(key)
         if isinstance(field, Flag):
             found[key] = value is not None and value not in ("", "false", "0", "off")
+        elif isinstance(field, fields.List):
+            found |= {key: form.getlist(key)} if key in form else {}
         elif value is not None and value != "":
             found[key] = int(value) if isinstance(field, Integer) and value.isascii() and value.isdigit() and len(value) < 20 else value
     return found
