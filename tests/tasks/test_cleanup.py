@@ -34,10 +34,8 @@ LONG_AGO, LATELY = timedelta(days=DAYS + 1), timedelta(days=DAYS - 1)
 
 
 @pytest.fixture
-def context(settings):
-    context = make_context(config.load({**settings, "JOB_RETENTION_DAYS": str(DAYS)}))
-    yield context
-    context.engine.dispose()
+def settings(settings):
+    return {**settings, "JOB_RETENTION_DAYS": str(DAYS)}
 
 
 @pytest.fixture

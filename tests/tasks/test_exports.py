@@ -8,7 +8,6 @@ import openpyxl
 import pytest
 from sqlalchemy import event, select
 
-import config
 import tasks.work
 from adapters.storage import FolderStorage
 from domain.access import Permission
@@ -16,20 +15,12 @@ from domain.audit.models import AuditEntry
 from domain.jobs.commands import cancel, start
 from domain.roles.models import Role
 from tasks import exports
-from tasks.context import make_context
 from tasks.runner import Runner
 from tests.factories import actor_of, make_admin, make_refund
 from tests.many import multiply, numbered
 from tests.waiting import wait_until
 
 REFUNDS = (Permission.ANALYTICS_VIEW, Permission.REFUNDS_LIST)
-
-
-@pytest.fixture
-def context(settings):
-    context = make_context(config.load(settings))
-    yield context
-    context.engine.dispose()
 
 
 @pytest.fixture

@@ -7,23 +7,14 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-import config
 from domain.jobs import leases
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job, JobEvent
 from domain.jobs.outcomes import Done, Failed
 from tasks import ledger as ledgers
-from tasks.context import make_context
 from tasks.ledger import Finish, Ledger
 from tasks.runner import Runner
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def context(settings):
-    context = make_context(config.load(settings))
-    yield context
-    context.engine.dispose()
 
 
 @pytest.fixture

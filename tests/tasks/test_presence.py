@@ -8,23 +8,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-import config
 from domain.db import now
 from domain.jobs import workers
 from domain.jobs.commands import enqueue
 from domain.jobs.models import WorkerHeartbeat
-from tasks.context import make_context
 from tasks.presence import Presence
 from tasks.runner import Runner
 from tests.servers.portal import Portal
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def context(settings):
-    made = make_context(config.load(settings))
-    yield made
-    made.engine.dispose()
 
 
 def living(engine):

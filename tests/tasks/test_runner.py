@@ -6,22 +6,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session
 
-import config
 from domain.access import SYSTEM
 from domain.db import now
 from domain.jobs import leases
 from domain.jobs.commands import cancel, enqueue
 from domain.jobs.models import Job
 from domain.jobs.outcomes import Again, Done, ResultFile
-from tasks.context import make_context
 from tasks.runner import TRIES_AFTER_AN_ERROR, Runner
-
-
-@pytest.fixture
-def context(settings):
-    context = make_context(config.load(settings))
-    yield context
-    context.engine.dispose()
 
 
 @pytest.fixture

@@ -1,23 +1,13 @@
 from datetime import timedelta
 
-import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-import config
 from domain.db import now
 from domain.identity import sessions
 from domain.identity.models import AdminSession, Door
 from tasks import timekeeper
-from tasks.context import make_context
 from tests.factories import make_admin
-
-
-@pytest.fixture
-def context(settings):
-    made = make_context(config.load(settings))
-    yield made
-    made.engine.dispose()
 
 
 def test_tidying_forgets_what_is_over_and_keeps_the_rest(context, engine):
