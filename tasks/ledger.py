@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 BRISK_SECONDS = 0.01
 WORTH_OF_WORK = 0.05
 MOST_AT_ONCE = 32
+LATEST_COUNTS = 0.5
 GATHER_SECONDS = 0.005
 HANDED_BACK_AFTER = 0.5
 TRIES = 20
@@ -116,7 +117,7 @@ class Ledger:
         """Note what came of a run that took so many seconds. It is written by the `next` or `flush` that follows."""
         with self.lists:
             self.finished.append(finish)
-            self.pace += 0.2 * (took - self.pace)
+            self.pace += LATEST_COUNTS * (took - self.pace)
 
     def flush(self) -> None:
         """Write what is finished."""

@@ -30,6 +30,7 @@ class Work:
     owner: str
     cancelled: Event = field(default_factory=Event)
     told_at: float = 0.0
+    has_folder: bool = False
 
     def check(self) -> None:
         """Call between steps, at least twice a second. Raises Stopped."""
@@ -63,11 +64,14 @@ class Work:
     def folder(self) -> Path:
         """A folder for this run's work files: a worker that was overtaken has another. It is removed when the run ends, however it ends."""
         folder = work_folder(self.context, self.job) / str(self.job.attempts)
+        self.has_folder = True
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def clean(self) -> None:
         """Remove this run's work files, and those of runs before it whose worker died."""
+        if not self.has_folder and self.job.attempts == 1:
+            return
         home = work_folder(self.context, self.job)
         with suppress(OSError):
             for folder in home.iterdir():
