@@ -16,7 +16,7 @@ from tasks import outbox, worker
 from tasks.queue import Bell
 from web.db import db
 
-outbox.connect(db.session, lambda job_id: current_app.extensions["bell"].ring(job_id))
+outbox.connect(db.session, lambda job_ids: current_app.extensions["bell"].ring(job_ids))
 
 
 def create_app(settings: config.Config | None = None) -> Flask:

@@ -1,8 +1,8 @@
-"""Tells the queue of each committed job: never before its transaction commits, never if it rolls back."""
+"""Tells the queue of committed jobs: never before its transaction commits, never if it rolls back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +13,11 @@ from domain.db import now
 from domain.jobs.models import Job, JobStatus
 
 NEW_JOBS = "jobs_to_ring_for"
+MOST_RINGS = 8
+"""For one transaction. A thread that answers goes on with whatever is due, so more would wake nobody who is needed."""
 
 
-def connect(sessions: Any, ring: Callable[[UUID], object]) -> None:
+def connect(sessions: Any, ring: Callable[[Sequence[UUID]], object]) -> None:
     """Listen to every session of a sessionmaker or scoped session."""
 
     @event.listens_for(sessions, "after_flush")
@@ -26,8 +28,9 @@ def connect(sessions: Any, ring: Callable[[UUID], object]) -> None:
     @event.listens_for(sessions, "after_commit")
     def dispatch(session: Session) -> None:
         if not session.in_nested_transaction():  # SQLAlchemy reports savepoints here too
-            for job_id in session.info.pop(NEW_JOBS, ()):
-                ring(job_id)
+            new_jobs = session.info.pop(NEW_JOBS, ())
+            if new_jobs:
+                ring(new_jobs[:MOST_RINGS])
 
     @event.listens_for(sessions, "after_soft_rollback")
     def forget(session: Session, _previous: object) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
 from uuid import UUID
 
-from huey import Huey, RedisHuey
+from huey import Huey
 from huey.serializer import SignedSerializer
+from huey.storage import RedisStorage
 from redis import ConnectionPool
 
 from config import Config
@@ -34,13 +35,18 @@ def make_queue(config: Config) -> Any:
     }
     if config.redis_url:
         pool = ConnectionPool.from_url(config.redis_url, socket_timeout=QUEUE_SECONDS, socket_connect_timeout=QUEUE_SECONDS)
-        return RedisHuey(connection_pool=pool, **settings)
+        return Huey(storage_class=QueueInRedis, connection_pool=pool, **settings)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     return Huey(storage_class=QueueFile, filename=str(config.data_dir / "queue.db"), timeout=QUEUE_SECONDS, **settings)
 
 
+class QueueInRedis(RedisStorage):
+    def enqueue_several(self, messages: Sequence[bytes]) -> None:
+        self.conn.lpush(self.queue_key, *messages)
+
+
 class Bell:
-    """Rings for a job. A ring that is lost costs time, not the job: the sweep rings again."""
+    """Rings for jobs. A ring that is lost costs time, not the job: the sweep rings again."""
 
     def __init__(self, config: Config, run: Callable[[UUID], None] | None = None):
         self.config = config
@@ -59,8 +65,8 @@ class Bell:
                 self._task = self._queue.task(name="run_job")(self.answer)
             return self._queue
 
-    def ring(self, job_id: UUID) -> None:
-        """Never raises: the job is committed, and a broken bell must not make its request look as if it had failed.
+    def ring(self, job_ids: Sequence[UUID]) -> None:
+        """Never raises: the jobs are committed, and a broken bell must not make their request look as if it had failed.
 
         A bell that took its time to fail is not tried again for some seconds, so that many rings do not wait one after the other.
         """
@@ -69,10 +75,9 @@ class Bell:
             if began < self._rests_until:
                 return
             try:
-                assert self.queue is not None
-                self._task(str(job_id))
+                self.queue.storage.enqueue_several([self.queue.serialize_task(self._task.s(str(job_id))) for job_id in job_ids])
             except Exception:
-                log.exception("the queue could not be told of job %s; the sweep will", job_id)
+                log.exception("the queue could not be told of %d jobs (the first is %s); the sweep will", len(job_ids), job_ids[0])
                 if time.monotonic() - began > SLOW_SECONDS:
                     self._rests_until = time.monotonic() + REST_SECONDS
 

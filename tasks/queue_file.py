@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class QueueFile(SqliteStorage):
             raise
         finally:
             self._opened = self.on_disk()
+
+    def enqueue_several(self, messages: Sequence[bytes]) -> None:
+        with self.db(commit=True) as cursor:
+            rows = [(self.name, self.to_blob(message), 0) for message in messages]
+            cursor.executemany("INSERT INTO task (queue, data, priority) VALUES (?, ?, ?)", rows)
 
     @contextmanager
     def db(self, commit: bool = False, close: bool = False) -> Iterator[Any]:

@@ -65,8 +65,8 @@ def sweep(context: Context, bell: Bell) -> None:
             return
     with context.sessions.begin() as session:
         ids = leases.sweep(session)
-    for job_id in ids:
-        bell.ring(job_id)
+    if ids:
+        bell.ring(ids)
 
 
 def clean_up_abandoned(context: Context, _bell: Bell) -> None:

@@ -76,9 +76,7 @@ class Portal:
     def flask(self, *arguments: str, seconds: float = 120) -> str:
         """Run a command line to its end and answer its standard output; an error with all it said where it fails."""
         command = [PROGRAMS / "flask", *arguments]
-        done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, timeout=seconds, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, env=self.environment, cwd=ROOT, timeout=seconds, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"flask {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
@@ -97,9 +95,7 @@ class Portal:
         return "\n".join(f"== {log.stem}\n{log.read_text(errors='replace')}" for log in self.folder.glob("*.log"))
 
     def _start(self, name: str) -> Process:
-        return Process(
-            ["sh", "-c", f"exec {PROCESSES[name]}"], self.folder / f"{name}.log", env=self.environment, cwd=ROOT
-        )
+        return Process(["sh", "-c", f"exec {PROCESSES[name]}"], self.folder / f"{name}.log", env=self.environment, cwd=ROOT)
 
     def _ready(self) -> bool:
         assert self.web is not None

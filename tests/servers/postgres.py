@@ -42,9 +42,7 @@ class Postgres:
         if os.getuid() == 0:
             os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
         initdb = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=trust", "--no-sync"]
-        subprocess.run(
-            [*initdb, "--encoding=UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, **self._as_owner()
-        )
+        subprocess.run([*initdb, "--encoding=UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, **self._as_owner())
         self.start()
         return self
 

@@ -18,7 +18,7 @@ def rung():
 @pytest.fixture
 def session(engine, rung):
     sessions = sessionmaker(engine, expire_on_commit=False)
-    outbox.connect(sessions, rung.append)
+    outbox.connect(sessions, rung.extend)
     with sessions() as session:
         yield session
 
@@ -58,5 +58,5 @@ def test_a_broken_bell_breaks_nothing(tmp_path, caplog):
     import config
 
     settings = config.load({"APP_ENV": "test", "DATA_DIR": str(tmp_path), "REDIS_URL": "redis://127.0.0.1:1/0"})
-    Bell(settings).ring(uuid4())
+    Bell(settings).ring([uuid4()])
     assert "the sweep will" in caplog.text

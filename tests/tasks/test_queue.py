@@ -94,11 +94,11 @@ def carried(processes):
 def test_a_locked_file_holds_up_one_ring_and_not_all(settings, file, caplog, monkeypatch):
     monkeypatch.setattr("tasks.queue.QUEUE_SECONDS", 0.6)
     bell = Bell(settings)
-    bell.ring(uuid4())
+    bell.ring([uuid4()])
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for _ in range(3):
-            bell.ring(uuid4())
+            bell.ring([uuid4()])
     assert caplog.text.count("could not be told") == 1
     assert "database is locked" in caplog.text
     bell.queue.storage.close()
