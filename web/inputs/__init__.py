@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, post_load
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, post_load
+from marshmallow.fields import List
 from werkzeug.datastructures import MultiDict
 
 from web.inputs.fields import Bound, Flag, Integer, QueryInteger, Text
@@ -78,7 +79,7 @@ def from_form(schema: Schema, form: MultiDict[str, str]) -> dict[str, Any]:
         value = form.get(key)
         if isinstance(field, Flag):
             found[key] = value is not None and value not in ("", "false", "0", "off")
-        elif isinstance(field, fields.List):
+        elif isinstance(field, List):
             found |= {key: form.getlist(key)} if key in form else {}
         elif value is not None and value != "":
             found[key] = int(value) if isinstance(field, Integer) and value.isascii() and value.isdigit() and len(value) < 20 else value
