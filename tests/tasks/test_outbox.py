@@ -31,6 +31,13 @@ def test_a_job_is_rung_for_only_after_its_commit(session, rung):
     assert rung == [job.id]
 
 
+def test_a_transaction_rings_a_few_times_however_many_jobs_it_makes(session, rung):
+    jobs = [enqueue(session, "notification") for _ in range(outbox.MOST_RINGS * 3)]
+    session.commit()
+    assert len(rung) == outbox.MOST_RINGS
+    assert set(rung) < {job.id for job in jobs}
+
+
 def test_a_savepoint_is_not_a_commit(session, rung):
     with session.begin_nested():
         job = enqueue(session, "notification")

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from time import perf_counter
 
 import pytest
 from sqlalchemy import func, select
@@ -14,6 +15,7 @@ from domain.jobs.commands import Holder, enqueue
 from domain.jobs.models import Job, JobEvent
 from domain.jobs.outcomes import Again, Done, Failed
 from tests.factories import make_refund
+from tests.many import multiply
 
 OVER = timedelta(seconds=-1)
 
@@ -38,6 +40,26 @@ def test_a_job_that_is_not_due_cannot_be_claimed(session):
     job = enqueue(session, "notification", run_after=now() + timedelta(minutes=1))
     session.flush()
     assert leases.claim(session, job.id, "a") is None
+
+
+def test_a_claim_costs_no_more_when_many_jobs_wait(session):
+    def cost():
+        tries = []
+        for _ in range(7):
+            began = perf_counter()
+            assert len(leases.claim_due(session, 32, "a", never_lost=True)) == 32
+            tries.append(perf_counter() - began)
+            session.rollback()
+        return min(tries)
+
+    job = enqueue(session, "notification")
+    session.flush()
+    multiply(session, job, 100)
+    session.commit()
+    few = cost()
+    multiply(session, session.get(Job, job.id), 10_000)
+    session.commit()
+    assert cost() < 8 * few
 
 
 def test_what_came_of_it_is_written_by_its_holder_alone(session, job):
