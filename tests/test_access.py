@@ -72,6 +72,8 @@ ADMIN_WITH = {
     "payments.refund_payment": Permission.PAYMENTS_REFUND,
     "permissions.catalogue": Permission.ROLES_LIST,
     "permissions.who_can": Permission.ROLES_LIST,
+    "portal.audit.index": Permission.AUDIT_LIST,
+    "portal.audit.show": Permission.AUDIT_LIST,
     "portal.jobs.cancel_several": Permission.JOBS_LIST,
     "portal.jobs.cancel_several_form": Permission.JOBS_LIST,
     "portal.jobs.decide": Permission.REFUNDS_APPROVE,

@@ -63,6 +63,15 @@ def verify(session: Session, actor: Actor, noted: Link | None = None) -> Finding
     return Finding(count, before)
 
 
+def check_link(session: Session, actor: Actor, entry: AuditEntry) -> Break | None:
+    """Whether this one entry is as it was written and follows from the one before it."""
+    actor.require(Permission.AUDIT_LIST)
+    before = session.scalar(select(AuditEntry.hash).where(AuditEntry.sequence == entry.sequence - 1))
+    if before is None and entry.sequence > 1:
+        return Break(entry.sequence - 1, "it was removed")
+    return wrong_with(entry, Link(entry.sequence - 1, before or GENESIS))
+
+
 def wrong_with(entry: AuditEntry, before: Link) -> Break | None:
     expected = before.sequence + 1
     if entry.sequence > expected:

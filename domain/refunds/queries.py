@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from domain.access import Actor, Permission
 from domain.audit.models import AuditEntry
+from domain.audit.queries import list_for_object
 from domain.db import now
 from domain.errors import NotFound
 from domain.identity.models import Admin
@@ -226,12 +227,6 @@ def get_refund(session: Session, actor: Actor, refund_id: UUID, policy: RefundPo
     siblings = session.scalars(
         select(Refund).where(Refund.payment_id == refund.payment_id, Refund.id != refund_id).order_by(Refund.requested_at.desc()).limit(50)
     ).all()
-    timeline = session.scalars(
-        select(AuditEntry)
-        .where(AuditEntry.object_type == Refund.__tablename__, AuditEntry.object_id == str(refund_id))
-        .order_by(AuditEntry.sequence)
-        .limit(200)
-    ).all()
     people = {refund.approved_by, refund.rejected_by, refund.requested_by_admin_id} - {None}
     admins = {admin.id: admin for admin in session.scalars(select(Admin).where(Admin.id.in_(people)))} if people else {}
     return RefundDetail(
@@ -239,7 +234,7 @@ def get_refund(session: Session, actor: Actor, refund_id: UUID, policy: RefundPo
         approvals=approvals,
         live_approvals=[approval for approval in approvals if counts(approval)],
         attempts=attempts,
-        timeline=timeline,
+        timeline=list_for_object(session, Refund, refund_id)[::-1],
         siblings=siblings,
         money=money_box(session, refund.payment, policy),
         admins={key: value for key, value in admins.items() if key is not None},
