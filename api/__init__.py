@@ -3,7 +3,7 @@
 import flask_smorest
 from flask import Flask
 
-from api import audit, auth, docs, errors, health, jobs, refunds, roles, webhooks
+from api import audit, auth, docs, errors, health, jobs, referrals, refunds, roles, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
@@ -11,6 +11,7 @@ BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
     audit.blp,
     auth.blp,
     jobs.blp,
+    referrals.blp,
     refunds.blp,
     refunds.payments,
     roles.blp,
@@ -19,7 +20,7 @@ BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
 )
 
 ABOUT = """\
-Refunds, jobs and roles of a services marketplace, for its admins.
+Refunds, jobs, referrals and roles of a services marketplace, for its admins.
 
 Sign in at `POST /api/v1/admin/auth/login` and send `Authorization: Bearer <access_token>`. Every answer has the shape
 `{"success", "data", "meta"}`, every error `{"success", "error": {"code", "message", "request_id"}}`. Money is a whole number of the

@@ -103,6 +103,20 @@ def read_only(active: bool = True) -> Iterator[None]:
         _reading.reset(token)
 
 
+SQLITE_BUSY_SECONDS = 30
+_patience: ContextVar[float] = ContextVar("patience", default=SQLITE_BUSY_SECONDS)
+
+
+@contextmanager
+def impatient(seconds: float) -> Iterator[None]:
+    """Transactions begun inside wait only so long for whoever writes on SQLite: for what can be left undone."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
 def make_engine(url: str, **options: Any) -> Engine:
     """The engine for a DATABASE_URL in any of its usual spellings, with the settings the portal depends on."""
     engine = create_engine(driver_url(url), **{**engine_options(url), **options})
@@ -130,7 +144,6 @@ def engine_options(url: str) -> dict[str, Any]:
     }
 
 
-SQLITE_BUSY_SECONDS = 30
 SQLITE_FIRST_PAUSE, SQLITE_LONGEST_PAUSE = 0.0003, 0.01  # seconds
 POSTGRESQL_SETTINGS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -175,7 +188,7 @@ def begin_writing(connection: Connection) -> None:
     SQLite's own waiting lengthens its pauses up to 100 ms, so among several busy writers somebody waits for seconds.
     """
     driver: Any = connection.connection.driver_connection
-    deadline = time.monotonic() + SQLITE_BUSY_SECONDS
+    deadline = time.monotonic() + _patience.get()
     pause = SQLITE_FIRST_PAUSE
     driver.execute("PRAGMA busy_timeout=0")
     try:

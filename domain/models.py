@@ -1,6 +1,7 @@
 """Every table, for whoever needs the whole schema: migrations, tests, the import of data."""
 
 import domain.audit.models
+import domain.cache
 import domain.idempotency
 import domain.identity.models
 import domain.jobs.models

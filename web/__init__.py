@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from web import auth, cors, db, headers, limits, logs, problems, requests
+from web import auth, cache, cors, db, headers, limits, logs, problems, requests
 
 
 def register(app: Flask) -> None:
@@ -14,4 +14,5 @@ def register(app: Flask) -> None:
     problems.register(app)
     limits.register(app)
     db.register(app)
+    cache.register(app)
     auth.register(app)

@@ -99,10 +99,13 @@ class Referral(Identified):
         CheckConstraint("status IN ('pending', 'completed', 'expired')", name="status_known"),
         CheckConstraint("payout_status IN ('not_due', 'scheduled', 'paid', 'failed', 'reversed')", name="payout_status_known"),
         CheckConstraint("reward_amount_cents >= 0", name="reward_not_negative"),
-        Index("ix_referrals_status_created_at", "status", "created_at"),
+        Index("ix_referrals_status_created_at", "status", "created_at", "id"),
+        Index("ix_referrals_created_at_id", "created_at", "id"),
+        Index("ix_referrals_referrer_id_created_at", "referrer_id", "created_at", "id"),
+        Index("ix_referrals_counts", "status", "expires_at", "payout_status", "currency", "reward_amount_cents"),
     )
 
-    referrer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
+    referrer_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))
     referred_user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"), index=True)
     referral_code: Mapped[str | None] = mapped_column(String(50))
     status: Mapped[str] = mapped_column(String(20))
@@ -116,3 +119,6 @@ class Referral(Identified):
     email_verified: Mapped[bool]
     first_booking: Mapped[bool]
     minimum_spend: Mapped[bool]
+
+    referrer: Mapped[User] = relationship(lazy="raise", foreign_keys=[referrer_id])
+    referred_user: Mapped[User] = relationship(lazy="raise", foreign_keys=[referred_user_id])

@@ -76,7 +76,6 @@ def list_context(query: JobsQuery, page: Page[JobRow], pulse: Pulse, refusals: l
         "now_url": query.url("portal.jobs.now", page=query.page),
         "clear_url": JobsQuery(status=query.status).url(),
         "chips": chips(query),
-        "presets": query.presets,
         "types": [{"word": kind.title, "url": query.url(type=name)} for name, kind in JOB_TYPES.items()],
         "creators": creators(query),
         **live_context(query, page, pulse),

@@ -84,7 +84,6 @@ def list_context(query: ListQuery, page: Page[RefundRow], refusals: list[str]) -
         "clear_url": ListQuery(status=query.status).url(),
         "chips": chips(query, page),
         "second_approval_url": query.url(awaiting="1") if query.status in (RefundStatus.PENDING, ALL) and not query.awaiting else None,
-        "presets": query.presets,
         "reasons": [{"word": reason_words(name), "url": query.url(reason=name)} for name in REASONS],
         "priorities": [{"word": look.word, "url": query.url(priority=name)} for name, look in PRIORITIES.items()],
         "currencies": currencies(page),
