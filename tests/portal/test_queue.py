@@ -228,7 +228,7 @@ class TestRoles:
         assert 'href="/refunds"' not in moderator.open("/help/keys").text
 
     def test_home_is_the_first_page_one_may_see(self, made, sign_in, nisha):
-        nobody = sign_in(made(lambda session: make_admin(session, role=make_role(session, Permission.AUDIT_LIST))))
+        nobody = sign_in(made(lambda session: make_admin(session, role=make_role(session, Permission.DATA_IMPORT))))
         watcher = sign_in(made(lambda session: make_admin(session, role=make_role(session, Permission.JOBS_LIST))))
         assert nisha.open("/").location == "/refunds"
         assert watcher.open("/").location == "/jobs"
