@@ -1,8 +1,8 @@
 """What every test may ask for. A fixture used in one folder lives in that folder's conftest.py."""
 
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 import config
 import migrations
 from domain.db import make_engine
+from tests.databases import PostgresDatabase, SqliteDatabase
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.servers.tools import missing
@@ -52,22 +53,32 @@ def postgres_template(postgres: Postgres) -> str:
     return "template_migrated"
 
 
+@pytest.fixture(scope="session")
+def sqlite_database(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabase:
+    return SqliteDatabase(sqlite_template, tmp_path_factory.mktemp("database") / "portal.db")
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres: Postgres, postgres_template: str) -> PostgresDatabase:
+    return PostgresDatabase(postgres, postgres_template)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> str:
     """An empty, migrated database; each test that asks runs on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        file = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "portal.db")
-        yield f"sqlite:///{file}"
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        url = server.new_database(request.getfixturevalue("postgres_template"))
-        yield url
-        server.drop_database(url)
+    database = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "postgres_database")
+    return database.renew()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Callable[[str], Engine]:
+    """One engine per database: statements that it has compiled once need not be compiled for each test."""
+    return cache(make_engine)
 
 
 @pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = make_engine(database_url)
+def engine(database_url: str, engines: Callable[[str], Engine]) -> Iterator[Engine]:
+    engine = engines(database_url)
     yield engine
     engine.dispose()
 

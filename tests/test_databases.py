@@ -1,15 +1,38 @@
 """The databases that tests are given, and the migrations behind them."""
 
+import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.orm import Session
 
 import migrations
 from domain.models import metadata
+from tests.factories import make_refund
 
 
 class TestADatabaseOfATest:
     def test_it_is_migrated_and_empty(self, session):
         assert session.execute(text("select version_num from alembic_version")).scalar_one() == migrations.newest()
         assert session.execute(text("select count(*) from refund_requests")).scalar_one() == 0
+
+    @pytest.mark.parametrize("harm", ["delete from roles", "alter table roles add column spoilt int", "drop table referrals"])
+    def test_the_next_test_sees_nothing_of_it(self, engine, request, harm):
+        database = request.getfixturevalue("sqlite_database" if engine.dialect.name == "sqlite" else "postgres_database")
+        with Session(engine) as session:
+            before = contents(session)
+            make_refund(session)
+            session.commit()
+        with engine.begin() as connection:
+            connection.execute(text(harm))
+        held = engine.connect()
+        held.execute(text("select 1"))
+
+        database.renew()
+
+        held.invalidate()
+        engine.dispose()
+        with Session(engine) as session:
+            assert contents(session) == before
+            make_refund(session)
 
 
 class TestMigrations:
@@ -28,3 +51,12 @@ class TestMigrations:
 
 def tables(engine) -> set[str]:
     return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def contents(session) -> dict[str, list]:
+    """The columns and the rows of each table."""
+    found = {}
+    for name in sorted(inspect(session.connection()).get_table_names()):
+        answer = session.execute(text(f"select * from {name} order by 1"))
+        found[name] = [list(answer.keys()), *answer.all()]
+    return found
