@@ -445,6 +445,16 @@ OPERATIONS = {
                         "refundable_cents": 500000,
                         "dual_limit_cents": 8500000,
                     },
+                    "referral_rewards": [
+                        {
+                            "referral_id": REFERRAL["id"],
+                            "referrer": {"id": "1a2b3c4d-5e6f-4a7b-8c9d-0e1f2a3b4c5d", "name": "John Doe"},
+                            "reward_amount_cents": 50000,
+                            "currency": "INR",
+                            "payout_status": "scheduled",
+                            "credited_at": "2025-11-06T10:00:00Z",
+                        }
+                    ],
                 }
             )
         }

@@ -139,6 +139,19 @@ class MoneyPart(Schema):
     dual_limit_cents = fields.Integer(allow_none=True, metadata={"description": "Null: every refund in this currency needs two approvals."})
 
 
+class RewardPart(Schema):
+    referral_id = fields.UUID()
+    referrer = fields.Nested(
+        Schema.from_dict({"id": fields.UUID(), "name": fields.String()}, name="RewardedPart"),
+        allow_none=True,
+        metadata={"description": "Null for those without the permission `referrals:list`."},
+    )
+    reward_amount_cents = fields.Integer(attribute="amount_cents")
+    currency = fields.String()
+    payout_status = fields.String()
+    credited_at = Moment()
+
+
 class RefundDetailSchema(RefundSchema):
     approvals = fields.List(fields.Nested(ApprovalPart))
     approvals_required = fields.Integer()
@@ -146,6 +159,10 @@ class RefundDetailSchema(RefundSchema):
     timeline = fields.List(fields.Nested(TimelinePart))
     other_refunds = fields.List(fields.Nested(SiblingPart))
     money = fields.Nested(MoneyPart)
+    referral_rewards = fields.List(
+        fields.Nested(RewardPart),
+        metadata={"description": "Rewards that this booking helped to earn: a refund takes back what they rest on."},
+    )
 
 
 class ApprovalResultSchema(Schema):
@@ -224,6 +241,7 @@ def detailed(detail: RefundDetail) -> dict[str, Any]:
         ],
         "other_refunds": detail.siblings,
         "money": detail.money,
+        "referral_rewards": detail.rewards,
     }
 
 

@@ -21,6 +21,7 @@ from domain.identity.models import Admin
 from domain.identity.passwords import Passwords
 from domain.jobs.models import Job
 from domain.marketplace.demo_jobs import History
+from domain.marketplace.demo_referrals import Referrals
 from domain.marketplace.demo_refunds import Requesters, Requests
 from domain.marketplace.demo_trade import Traders
 from domain.marketplace.models import Booking, Payment, User, Vendor
@@ -94,6 +95,7 @@ def load(session: Session, actor: Actor, tools: Tools, refunds: int, moment: dat
     approvers = (team[1], team[2], team[0])
     requests = Requesters(moment, random, traders, approvers, tools.policy, tools.gateway).everything(refunds)
     trade = traders.everything_else(refunds)
+    referrals = Referrals(moment, random, traders, requests.refunds).everything(refunds // 3)
     place_orders(tools.gateway, requests)
     past = History(moment, random, team, requests.refunds).everything()
     numbers = [RefundNumber(year=year, last=last) for year, last in requests.last_numbers.items()]
@@ -108,7 +110,7 @@ def load(session: Session, actor: Actor, tools: Tools, refunds: int, moment: dat
         "attempts": requests.attempts,
         "jobs": [*requests.jobs, *past.jobs],
         "job_events": past.events,
-        "referrals": trade.referrals,
+        "referrals": referrals,
     }
     for rows in (*made.values(), numbers):
         session.add_all(rows)

@@ -1,4 +1,4 @@
-"""Making up the demo's customers, vendors, bookings, payments and referrals.
+"""Making up the demo's customers, vendors, bookings and payments.
 
 The same for every load but for ids, and for times, which count back from the moment of loading.
 """
@@ -15,9 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from domain.marketplace.demo_markets import MARKETS, Market
-from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
-
-REWARD = {"INR": 50_000, "USD": 1_500, "JPY": 1_000, "KWD": 2_500}
+from domain.marketplace.models import Booking, Payment, Provider, User, Vendor
 
 PRICED = {
     "cleaning": (0.0, 0.6),
@@ -63,7 +61,6 @@ class Trade:
     vendors: list[Vendor] = field(default_factory=list)
     bookings: list[Booking] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
-    referrals: list[Referral] = field(default_factory=list)
 
 
 class Traders:
@@ -76,10 +73,9 @@ class Traders:
         self.people = {market.currency: [self.user(market) for _ in range(max(4, size * market.share * 3 // 400))] for market in MARKETS}
 
     def everything_else(self, size: int) -> Trade:
-        """What was bought and never asked back for, and the referrals."""
+        """What was bought and never asked back for."""
         for _ in range(size // 3):
             self.purchase(self.market(), self.moment - self.hours(2, 24 * 180))
-            self.referral()
         return self.trade
 
     def vendor(self, name: str) -> Vendor:
@@ -87,12 +83,12 @@ class Traders:
         address = None if number % 9 == 0 else f"vendor{number}@example.com"
         return kept(self.trade.vendors, Vendor(id=uuid4(), name=name, email=address, created_at=self.moment - self.hours(9000, 26000)))
 
-    def user(self, market: Market) -> User:
+    def user(self, market: Market, joined: datetime | None = None) -> User:
         first, last = self.random.choice(market.first_names), self.random.choice(market.last_names)
         native = "|" in first and "|" in last
         written = [name.split("|")[0 if native else -1] for name in (first, last)]
         plain = [re.sub("[^a-z]", "", unicodedata.normalize("NFKD", name.split("|")[-1].lower())) for name in (first, last)]
-        joined = self.moment - self.hours(24 * 190, 24 * 900)
+        joined = joined or self.moment - self.hours(24 * 190, 24 * 900)
         return kept(
             self.trade.users,
             User(
@@ -107,18 +103,25 @@ class Traders:
     def market(self) -> Market:
         return self.random.choices(MARKETS, [market.share for market in MARKETS])[0]
 
-    def purchase(self, market: Market, before: datetime, amount_cents: int | None = None, service: str | None = None) -> Purchase:
-        """A booking and its payment, some days before."""
+    def purchase(
+        self,
+        market: Market,
+        before: datetime,
+        amount_cents: int | None = None,
+        service: str | None = None,
+        by: tuple[User, datetime] | None = None,
+    ) -> Purchase:
+        """A booking and its payment, some days before, of anybody; or `by` this customer at that time."""
         shops = [shop for shop in self.shops[market.currency] if service in (None, shop[1])]
         vendor, offered = self.random.choice(shops)
-        created = before - self.hours(20, 24 * 12)
+        user, created = by or (self.random.choice(self.people[market.currency]), before - self.hours(20, 24 * 12))
         number = len(self.trade.bookings) + 1
         booking = kept(
             self.trade.bookings,
             Booking(
                 id=uuid4(),
                 booking_number=f"BK-{created.year}-{number:06d}",
-                user_id=self.random.choice(self.people[market.currency]).id,
+                user_id=user.id,
                 vendor_id=vendor.id,
                 status=self.random.choices(("completed", "cancelled", "in_progress"), (82, 13, 5))[0],
                 created_at=created,
@@ -150,39 +153,6 @@ class Traders:
     def part(self, whole: int, market: Market) -> int:
         amount = round(whole * self.random.uniform(0.2, 0.9) / market.step) * market.step
         return min(whole, max(market.step, amount))
-
-    def referral(self) -> None:
-        market = self.market()
-        referrer, friend = self.random.sample(self.people[market.currency], 2)
-        created = self.moment - self.hours(3, 24 * 150)
-        status = self.random.choices(list(ReferralStatus), (40, 45, 15))[0]
-        expires = created + timedelta(days=30)
-        if status == ReferralStatus.PENDING:
-            created, expires = self.moment - self.hours(3, 24 * 25), self.moment + self.hours(24, 24 * 28)
-        if status == ReferralStatus.EXPIRED:
-            created, expires = created - timedelta(days=40), created - timedelta(days=10)
-        done = status == ReferralStatus.COMPLETED
-        payouts = (PayoutStatus.PAID, PayoutStatus.SCHEDULED, PayoutStatus.FAILED, PayoutStatus.REVERSED)
-        steps = 4 if done else self.random.randint(1, 3)
-        self.trade.referrals.append(
-            Referral(
-                id=uuid4(),
-                referrer_id=referrer.id,
-                referred_user_id=friend.id,
-                referral_code=f"{referrer.email.split('.')[0].upper()[:12]}{self.random.randint(10, 99)}",
-                status=status,
-                payout_status=self.random.choices(payouts, (78, 14, 5, 3))[0] if done else PayoutStatus.NOT_DUE,
-                reward_amount_cents=REWARD[market.currency],
-                currency=market.currency,
-                created_at=created,
-                expires_at=expires,
-                credited_at=created + self.hours(20, 24 * 20) if done else None,
-                signup=steps >= 1,
-                email_verified=steps >= 2,
-                first_booking=steps >= 3,
-                minimum_spend=steps >= 4,
-            )
-        )
 
     def hours(self, least: float, most: float) -> timedelta:
         return timedelta(seconds=round(self.random.uniform(least, most) * 3600))

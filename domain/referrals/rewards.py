@@ -6,14 +6,16 @@ moment had its part in it, and a refund of any of them takes something back of w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, contains_eager
 
-from domain.marketplace.models import Booking, Referral, ReferralStatus
+from domain.access import Actor, Permission
+from domain.marketplace.models import Booking, PayoutStatus, Referral, ReferralStatus, User
 from domain.refunds.models import ProcessingState, Refund, RefundStatus
 
 
@@ -73,13 +75,37 @@ def returns_of(session: Session, referral_ids: Collection[UUID]) -> list[Return]
     ]
 
 
-def rewards_of_booking(session: Session, booking_id: UUID) -> Sequence[Referral]:
-    """The referrals whose reward this booking helped to earn, with their referrers."""
-    return session.scalars(
+@dataclass(frozen=True)
+class Reward:
+    """A reward that a booking helped to earn. Whose it is, is for those who may see referrals."""
+
+    referral_id: UUID
+    referrer: User | None
+    amount_cents: int
+    currency: str
+    payout_status: PayoutStatus
+    credited_at: datetime | None
+
+
+def rewards_of_booking(session: Session, actor: Actor, booking_id: UUID) -> list[Reward]:
+    """The rewards that a refund of this booking touches, oldest first."""
+    seen = actor.can(Permission.REFERRALS_LIST)
+    found = session.scalars(
         select(Referral)
         .join(Booking, and_(Booking.id == booking_id, earned_by()))
         .join(Referral.referrer)
         .options(contains_eager(Referral.referrer))
         .order_by(Referral.credited_at, Referral.id)
         .limit(20)
-    ).all()
+    )
+    return [
+        Reward(
+            row.id,
+            row.referrer if seen else None,
+            row.reward_amount_cents,
+            row.currency,
+            PayoutStatus(row.payout_status),
+            row.credited_at,
+        )
+        for row in found
+    ]

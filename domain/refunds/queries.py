@@ -19,6 +19,7 @@ from domain.errors import NotFound
 from domain.identity.models import Admin
 from domain.marketplace.models import Booking, Payment, User
 from domain.pagination import Page, PageRequest, Position, cut, window
+from domain.referrals.rewards import Reward, rewards_of_booking
 from domain.refunds.models import (
     ExternalRefund,
     ProcessingState,
@@ -188,6 +189,7 @@ class RefundDetail:
     money: MoneyBox
     admins: dict[UUID, Admin] = field(default_factory=dict)
     policy: RefundPolicy | None = None
+    rewards: Sequence[Reward] = ()  # that the booking helped to earn
 
     @property
     def approvals_received(self) -> int:
@@ -239,6 +241,7 @@ def get_refund(session: Session, actor: Actor, refund_id: UUID, policy: RefundPo
         money=money_box(session, refund.payment, policy),
         admins={key: value for key, value in admins.items() if key is not None},
         policy=policy,
+        rewards=rewards_of_booking(session, actor, refund.booking_id),
     )
 
 

@@ -53,7 +53,7 @@ def read_filters(query: ReferralsQuery) -> tuple[ReferralFilters, list[str]]:
     if query.payout:
         reading.take(lambda: {"payout_status": (PayoutStatus(query.payout),)}, "There is no such payout status.")
     if query.risk:
-        reading.take(lambda: {"risk": tuple(RiskCode) if query.risk == ANY else (RiskCode(query.risk),)}, "There is no such mark.")
+        reading.take(lambda: {"risk": tuple(RiskCode) if query.risk == ANY else (RiskCode(query.risk),)}, "There is no such risk.")
     for name in ("referrer", "referred"):
         if getattr(query, name):
             reading.take(partial(named_id, query, name), "There is no such customer.")
@@ -85,7 +85,7 @@ def list_context(query: ReferralsQuery, page: ReferralPage, risks: Kept, refusal
         "chips": chips(query, page),
         "currencies": sorted({"INR", "USD", "EUR", "GBP", "JPY", "KWD"} | set(page.summary["by_currency"])),
         "payouts": [{"word": look.word, "url": query.url(payout=status)} for status, look in wording.PAYOUTS.items()],
-        "risks": [{"word": "Any mark", "url": query.url(risk=ANY)}]
+        "risks": [{"word": "Any of them", "url": query.url(risk=ANY)}]
         + [{"word": look.word, "url": query.url(risk=code)} for code, look in wording.RISKS.items()],
         "rows": [line(row) for row in page],
         "pages": reach(page),
@@ -128,7 +128,7 @@ def attention(query: ReferralsQuery, page: ReferralPage, risks: Kept) -> list[di
     for code, look in wording.RISKS.items():
         if count := risks.value[code]:
             url = ReferralsQuery(risk=code).url()
-            found.append({"count": count, "word": look.word.lower(), "tone": look.tone, "icon": look.icon, "url": url})
+            found.append({"count": count, "word": wording.ATTENTION[code], "tone": look.tone, "icon": look.icon, "url": url})
     return found
 
 
@@ -145,7 +145,7 @@ def chips(query: ReferralsQuery, page: ReferralPage) -> list[dict[str, str]]:
     if query.risk:
         mark = wording.RISKS.get(query.risk)  # type: ignore[call-overload]
         value = "any" if query.risk == ANY else mark.word.lower() if mark else query.risk
-        found.append({"word": "Mark", "value": value, "without": query.url(risk="")})
+        found.append({"word": "Risk", "value": value, "without": query.url(risk="")})
     for name, word, person in (("referrer", "Referrer", "referrer"), ("referred", "Referred user", "referred_user")):
         if getattr(query, name):
             shown = getattr(page.items[0].referral, person).name if page.items else "only this one"
@@ -197,14 +197,14 @@ def conditions(row: ReferralRow) -> list[dict[str, Any]]:
     return [{"word": word, "icon": icon, "met": name not in row.missing} for name, (word, icon) in wording.CONDITIONS.items()]
 
 
-def lacks(row: ReferralRow) -> str:
+def lacks(row: ReferralRow, with_days: bool = True) -> str:
     """What a pending one waits for and how long it still can; what an expired one came short of."""
     missing = [wording.CONDITIONS[name][0].lower() for name in row.missing]
     if row.status == ReferralStatus.COMPLETED or not missing:
         return wording.days_words(row.days_left)
-    words = missing[0] if len(missing) == 1 else f"{', '.join(missing[:-1])} and {missing[-1]}"
-    left = wording.days_words(row.days_left)
-    return f"{left}, lacks {words}" if left else f"Lacks {words}"
+    words = f"lacks {missing[0]}" if len(missing) == 1 else f"lacks {', '.join(missing[:-1])} and {missing[-1]}"
+    left = wording.days_words(row.days_left) if with_days else ""
+    return f"{left}, {words}" if left else words.capitalize()
 
 
 def totals_words(totals: Totals) -> str:

@@ -9,7 +9,6 @@ from flask import g, url_for
 from domain.access import Permission
 from domain.marketplace.models import PayoutStatus, ReferralStatus
 from domain.referrals.detail import Purchase, ReferralDetail
-from domain.referrals.rewards import Return
 from domain.referrals.risks import Risk
 from portal.formats import money
 from portal.referrals import listing, wording
@@ -61,7 +60,7 @@ def standing(found: ReferralDetail) -> dict[str, Any] | None:
     referral = found.referral
     if found.status == ReferralStatus.PENDING:
         left = wording.days_words(found.days_left)
-        return {"title": left or "Does not expire", "tone": "warning", "icon": "clock", "text": listing.lacks(found) + "."}
+        return {"title": left or "Does not expire", "tone": "warning", "icon": "clock", "text": listing.lacks(found, with_days=False) + "."}
     if found.status == ReferralStatus.EXPIRED:
         return {"title": "Expired before every condition was met", "tone": "neutral", "icon": "ban", "text": listing.lacks(found) + "."}
     if referral.payout_status == PayoutStatus.FAILED:
@@ -71,12 +70,15 @@ def standing(found: ReferralDetail) -> dict[str, Any] | None:
     return None
 
 
+AFTER_REWARD = "What earned the reward was refunded after it:"
+
+
 def mark(risk: Risk) -> dict[str, Any]:
-    return {"look": wording.RISKS[risk.code], "reason": risk.reason, "refunds": [refund_link(one) for one in risk.refunds]}
-
-
-def refund_link(one: Return) -> dict[str, Any]:
-    return {"number": one.refund_number, "url": refund_url(one.refund_id)}
+    refunds = [
+        {"number": one.refund_number, "amount": money(one.amount_cents, one.currency), "url": refund_url(one.refund_id)}
+        for one in risk.refunds
+    ]
+    return {"look": wording.RISKS[risk.code], "reason": AFTER_REWARD if refunds else risk.reason, "refunds": refunds}
 
 
 def refund_url(refund_id: Any) -> str | None:

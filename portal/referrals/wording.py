@@ -35,6 +35,12 @@ RISKS = {
     RiskCode.MANY_AT_ONCE: Look("Many at once", "warning", "layers"),
     RiskCode.REFUNDED: Look("Refunded after", "danger", "undo-2"),
 }
+ATTENTION = {
+    RiskCode.SAME_EMAIL: "with one mailbox on both sides",
+    RiskCode.SAME_NAME: "with one name on both sides",
+    RiskCode.MANY_AT_ONCE: "of many at once",
+    RiskCode.REFUNDED: "refunded after the reward",
+}
 
 
 def days_words(days: int | None) -> str:

@@ -9,6 +9,8 @@ from uuid import UUID
 from flask import g, url_for
 
 from domain.audit.models import AuditEntry
+from domain.marketplace.models import PayoutStatus
+from domain.referrals.rewards import Reward
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundApproval, Requester
 from domain.refunds.policy import APPROVAL_LASTS
 from domain.refunds.queries import RefundDetail
@@ -43,6 +45,7 @@ def detail_context(detail: RefundDetail) -> dict[str, Any]:
         "siblings": detail.siblings,
         "timeline": timeline(detail),
         "requester": requester(detail),
+        "rewards": [told_reward(reward) for reward in detail.rewards],
         "under_way": refund.processing_state in UNDER_WAY,
         **addresses(ListQuery.read(page_arguments())),
     }
@@ -55,6 +58,26 @@ def addresses(query: ListQuery) -> dict[str, Any]:
         "refund_url": lambda id: url_for("portal.refunds.show", refund_id=id, **query.arguments()),
         "now_url": lambda id: url_for("portal.refunds.now", refund_id=id, **query.arguments()),
         "act_url": lambda name, id: url_for(f"portal.refunds.{name}_form", refund_id=id, **query.arguments()),
+    }
+
+
+REWARDS = {
+    PayoutStatus.NOT_DUE: "not due yet",
+    PayoutStatus.SCHEDULED: "about to be paid out",
+    PayoutStatus.PAID: "already paid out",
+    PayoutStatus.FAILED: "whose payout failed",
+    PayoutStatus.REVERSED: "since taken back",
+}
+
+
+def told_reward(reward: Reward) -> dict[str, Any]:
+    return {
+        "referral_id": reward.referral_id,
+        "referrer": reward.referrer.name if reward.referrer else None,
+        "amount_cents": reward.amount_cents,
+        "currency": reward.currency,
+        "words": REWARDS[reward.payout_status],
+        "out": reward.payout_status in (PayoutStatus.SCHEDULED, PayoutStatus.PAID),
     }
 
 
