@@ -3,11 +3,13 @@
 import flask_smorest
 from flask import Flask
 
-from api import audit, auth, docs, errors, health, jobs, referrals, refunds, roles, webhooks
+from api import admins, audit, auth, docs, errors, health, jobs, referrals, refunds, roles, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
 BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
+    admins.blp,
+    admins.invited,
     audit.blp,
     auth.blp,
     jobs.blp,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, object_session
 
 from domain.access import Actor
 from domain.db import now
-from domain.identity.models import Admin
+from domain.identity.models import Admin, Invitation
 from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
 from domain.refunds.models import ProcessingState, Refund, RefundStatus, Requester
@@ -38,6 +38,14 @@ def make_admin(session: Session, *permissions: str, role: str | Role | None = No
     number = next(serial)
     defaults = {"email": f"admin{number}@example.com", "name": f"Admin {number}", "password_hash": "!"}
     return added(session, Admin(**{**defaults, "role": role, **fields}))
+
+
+def make_invitation(session: Session, **fields: Any) -> Invitation:
+    """An open invitation of a support agent, whose link nobody has."""
+    number = next(serial)
+    defaults = {"email": f"invited{number}@example.com", "name": f"Invited {number}", "role_id": "support_agent"}
+    secrets = {"nonce": uuid4().hex, "token_hash": uuid4().hex, "expires_at": now() + timedelta(days=3)}
+    return added(session, Invitation(**{**defaults, **secrets, **fields}))
 
 
 def actor_for(admin: Admin, mfa: bool = False, **fields: Any) -> Actor:

@@ -66,7 +66,17 @@ ANY_ADMIN = {
     "portal.jobs.show",
 }
 ADMIN_WITH = {
+    "admins.change": Permission.ADMINS_MANAGE,
+    "admins.disable": Permission.ADMINS_MANAGE,
+    "admins.enable": Permission.ADMINS_MANAGE,
+    "admins.index": Permission.ADMINS_LIST,
+    "admins.reset_mfa": Permission.ADMINS_MANAGE,
+    "admins.show": Permission.ADMINS_LIST,
     "audit.index": Permission.AUDIT_LIST,
+    "invitations.invite": Permission.ADMINS_MANAGE,
+    "invitations.resend": Permission.ADMINS_MANAGE,
+    "invitations.waiting": Permission.ADMINS_LIST,
+    "invitations.withdraw": Permission.ADMINS_MANAGE,
     "jobs.index": Permission.JOBS_LIST,
     "jobs.start": Permission.ANALYTICS_VIEW,
     "payments.refund_payment": Permission.PAYMENTS_REFUND,

@@ -18,7 +18,8 @@ from config import Config
 from domain.access import Actor
 from domain.db import read_only
 from domain.errors import DomainError, Unauthenticated
-from domain.identity import mfa, sessions
+from domain.identity import invitations, mfa, sessions
+from domain.identity.invitations import InvitationLinks
 from domain.identity.mfa import Sealer
 from domain.identity.models import Door
 from domain.identity.passwords import Passwords
@@ -39,6 +40,7 @@ class Identity:
     passwords: Passwords
     sealer: Sealer
     tokens: AccessTokens
+    links: InvitationLinks
 
 
 def register(app: Flask) -> None:
@@ -47,6 +49,7 @@ def register(app: Flask) -> None:
         Passwords(**CHEAP) if settings.app_env == "test" else Passwords(),
         Sealer(settings.derived_key("totp")),
         AccessTokens(settings.derived_key("jwt"), settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks_file),
+        InvitationLinks(settings.derived_key("invitations"), settings.public_url),
     )
     app.config.update(
         SESSION_COOKIE_NAME="__Host-portal" if settings.secure_cookies else "portal",
@@ -166,6 +169,15 @@ def sign_in(email: str, password: str) -> SignedIn:
     opened = open_with_password(db.session(), visitor(), identity().passwords, email, password, Door.PORTAL)
     db.session.commit()
     return remember(opened.secret)
+
+
+def accept_invitation(token: str, password: str) -> SignedIn:
+    """Become an admin, signed in at once: the link came to their mailbox, and the password is theirs."""
+    session = db.session()
+    admin = invitations.accept(session, visitor(), identity().passwords, token, password)
+    _, secret = sessions.open_session(session, admin.id, Door.PORTAL, visitor())
+    session.commit()
+    return remember(secret)
 
 
 def take_second_step(code: str) -> None:

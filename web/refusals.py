@@ -15,6 +15,7 @@ OBJECTS = {
     "job_id": "background_jobs",
     "role_id": "roles",
     "admin_id": "admin_users",
+    "invitation_id": "admin_invitations",
     "backup_id": "backups",
 }
 

@@ -33,29 +33,51 @@ class LastSuperAdmin(Conflict):
     code = "LAST_SUPER_ADMIN"
 
 
+class OwnAccount(Conflict):
+    code = "OWN_ACCOUNT"
+
+
 def create(session: Session, actor: Actor, passwords: Passwords, *, email: str, name: str, role_id: str, password: str) -> Admin:
     """A new admin, who may sign in at once."""
     actor.require(Permission.ADMINS_MANAGE, mfa=True)
-    address, name = normalised_email(email), name.strip()
-    if not ADDRESS.fullmatch(address):
-        raise Invalid("Write an e-mail address such as asha@example.com.", field="email")
-    if not 1 <= len(name) <= 200 or not typable(name):
-        raise Invalid("Write a name of 1 to 200 characters.", field="name")
+    address, name = checked_address(email), checked_name(name)
     role = grantable_role(session, actor, role_id)
     check_acceptable(password, address)
     admin = Admin(email=address, name=name, role_id=role.id, password_hash=passwords.hash(password))
-    try:
-        with session.begin_nested():
-            session.add(admin)
-    except IntegrityError:
-        raise EmailTaken(f"There is an admin with the address {address} already.") from None
+    add(session, admin)
     audit.record(session, actor, "admin.created", admin, after={"email": address, "name": name, "role_id": role.id})
     return admin
 
 
+def add(session: Session, admin: Admin) -> None:
+    try:
+        with session.begin_nested():
+            session.add(admin)
+    except IntegrityError:
+        raise email_taken(admin.email) from None
+
+
+def email_taken(address: str) -> EmailTaken:
+    return EmailTaken(f"There is an admin with the address {address} already.")
+
+
+def checked_address(email: str) -> str:
+    address = normalised_email(email)
+    if not ADDRESS.fullmatch(address):
+        raise Invalid("Write an e-mail address such as asha@example.com.", field="email")
+    return address
+
+
+def checked_name(name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 200 or not typable(name):
+        raise Invalid("Write a name of 1 to 200 characters.", field="name")
+    return name
+
+
 def grantable_role(session: Session, actor: Actor, role_id: str) -> Role:
-    """The role, if the actor may give it to somebody: nobody grants what they do not hold."""
-    role = session.get(Role, role_id) if typable(role_id) else None
+    """The role, if the actor may give it to somebody: nobody grants what they do not hold. It stays as it is until the commit."""
+    role = session.get(Role, role_id, with_for_update={"read": True}, populate_existing=True) if typable(role_id) else None
     if role is None or not role.can_be_assigned:
         known = session.scalars(select(Role.id).where(Role.can_be_assigned).order_by(Role.id))
         raise Invalid(f"There is no such role. Write one of {', '.join(known)}.", field="role")
@@ -74,15 +96,31 @@ def enrol(session: Session, actor: Actor, sealer: Sealer, admin: Admin) -> Enrol
     return mfa.enrolment_of(admin, secret)
 
 
+def give_role(session: Session, actor: Actor, admin_id: UUID, role_id: str) -> Admin:
+    """Give an admin another role; it counts from their next request on."""
+    actor.require(Permission.ADMINS_MANAGE, mfa=True)
+    one_at_a_time(session)
+    admin = lock_governed(session, actor, admin_id)
+    role = grantable_role(session, actor, role_id)
+    if admin.role_id == role.id:
+        return admin
+    keep_a_super_admin(session, admin)
+    before, admin.role_id = admin.role_id, role.id
+    session.flush()
+    audit.record(session, actor, "admin.role_changed", admin, before={"role_id": before}, after={"role_id": role.id})
+    return admin
+
+
 def disable(session: Session, actor: Actor, admin_id: UUID) -> Admin:
     """Shut an admin out: every session ends, and no new one opens."""
     actor.require(Permission.ADMINS_MANAGE, mfa=True)
-    session.scalars(select(Role).where(Role.id == SUPER_ADMIN).with_for_update()).one()  # two at once must not leave nobody
-    admin = lock_admin(session, admin_id)
+    one_at_a_time(session)
+    admin = lock_governed(session, actor, admin_id)
     if not admin.active:
         return admin
-    if admin.role_id == SUPER_ADMIN and active_super_admins(session) == 1:
-        raise LastSuperAdmin("This is the last active super admin. Make another one first.")
+    if admin.id == actor.admin_id:
+        raise OwnAccount("You cannot disable yourself: ask another admin to do it.")
+    keep_a_super_admin(session, admin)
     admin.disabled_at = now()
     sessions.revoke_all(session, admin.id)
     audit.record(session, actor, "admin.disabled", admin, before=standing(None), after=standing(admin.disabled_at))
@@ -92,7 +130,7 @@ def disable(session: Session, actor: Actor, admin_id: UUID) -> Admin:
 def enable(session: Session, actor: Actor, admin_id: UUID) -> Admin:
     """Let a disabled admin sign in again."""
     actor.require(Permission.ADMINS_MANAGE, mfa=True)
-    admin = lock_admin(session, admin_id)
+    admin = lock_governed(session, actor, admin_id)
     if admin.active:
         return admin
     before, admin.disabled_at = admin.disabled_at, None
@@ -103,7 +141,7 @@ def enable(session: Session, actor: Actor, admin_id: UUID) -> Admin:
 def reset_mfa(session: Session, actor: Actor, admin_id: UUID) -> Admin:
     """Take the second factor off an admin who lost it; every session ends, the next sign-in offers to set up a new one."""
     actor.require(Permission.ADMINS_MANAGE, mfa=True)
-    admin = lock_admin(session, admin_id)
+    admin = lock_governed(session, actor, admin_id)
     before = {"mfa_enrolled": admin.mfa_enrolled}
     admin.totp_secret = admin.totp_pending_secret = admin.totp_confirmed_at = None
     mfa.forget_recovery_codes(session, admin.id)
@@ -115,7 +153,7 @@ def reset_mfa(session: Session, actor: Actor, admin_id: UUID) -> Admin:
 def set_password(session: Session, actor: Actor, passwords: Passwords, admin_id: UUID, password: str) -> Admin:
     """Give an admin a new password; every session ends."""
     actor.require(Permission.ADMINS_MANAGE, mfa=True)
-    admin = lock_admin(session, admin_id)
+    admin = lock_governed(session, actor, admin_id)
     check_acceptable(password, admin.email)
     admin.password_hash = passwords.hash(password)
     sessions.revoke_all(session, admin.id)
@@ -137,11 +175,28 @@ def get_by_email(session: Session, actor: Actor, email: str) -> Admin:
     return admin
 
 
+def lock_governed(session: Session, actor: Actor, admin_id: UUID) -> Admin:
+    """Fetch an admin to change: none whose role may do more than the actor may, or a password set for them would be a way up."""
+    admin = lock_admin(session, admin_id)
+    actor.require_to_hold(session.get_one(Role, admin.role_id).permissions)
+    return admin
+
+
 def lock_admin(session: Session, admin_id: UUID) -> Admin:
     admin = session.get(Admin, admin_id, with_for_update=True, populate_existing=True)
     if admin is None:
         raise NotFound("There is no admin with this id.")
     return admin
+
+
+def one_at_a_time(session: Session) -> None:
+    """Two who shut each other out at the same moment must not leave nobody."""
+    session.scalars(select(Role).where(Role.id == SUPER_ADMIN).with_for_update()).one()
+
+
+def keep_a_super_admin(session: Session, admin: Admin) -> None:
+    if admin.active and admin.role_id == SUPER_ADMIN and active_super_admins(session) == 1:
+        raise LastSuperAdmin("This is the last active super admin. Make another one first.")
 
 
 def active_super_admins(session: Session) -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.db import Identified, LongText, Timestamp, now
@@ -37,6 +37,46 @@ class Admin(Identified):
     @property
     def active(self) -> bool:
         return self.disabled_at is None
+
+
+class Invitation(Identified):
+    """Somebody who is to become an admin. Only the hash of the link's token is kept; `nonce` is what the token is made of, with a key
+    that is not in the database, so that the mail can be written again."""
+
+    __tablename__ = "admin_invitations"
+    __table_args__ = (
+        Index(
+            "ix_admin_invitations_email_open",
+            "email",
+            unique=True,
+            sqlite_where=text("accepted_at IS NULL AND withdrawn_at IS NULL"),
+            postgresql_where=text("accepted_at IS NULL AND withdrawn_at IS NULL"),
+        ),
+    )
+
+    email: Mapped[str] = mapped_column(String(320))
+    name: Mapped[str] = mapped_column(String(200))
+    role_id: Mapped[str] = mapped_column(ForeignKey("roles.id"), index=True)
+    nonce: Mapped[str] = mapped_column(String(64))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    invited_by: Mapped[UUID | None] = mapped_column(ForeignKey("admin_users.id"))
+    created_at: Mapped[Timestamp] = mapped_column(default=now)
+    expires_at: Mapped[Timestamp]
+    accepted_at: Mapped[Timestamp | None]
+    withdrawn_at: Mapped[Timestamp | None]
+
+    @classmethod
+    def still_open(cls) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return cls.accepted_at.is_(None), cls.withdrawn_at.is_(None)
+
+    @property
+    def open(self) -> bool:
+        """Neither accepted nor withdrawn; it may have expired, and can then be sent again."""
+        return self.accepted_at is None and self.withdrawn_at is None
+
+    @property
+    def expired(self) -> bool:
+        return self.expires_at <= now()
 
 
 class RecoveryCode(Identified):

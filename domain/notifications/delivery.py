@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from domain.db import now, read_only
 from domain.jobs.models import Job
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
-from domain.notifications.letters import Unneeded, compose
+from domain.notifications.letters import InvitationUrl, Unneeded, compose
 from domain.notifications.message import Message
 
 GIVE_UP_AFTER = timedelta(hours=48)
@@ -44,13 +44,13 @@ class Mailer(Protocol):
     def send(self, message: Message) -> Sent | Refused | TryLater: ...
 
 
-def deliver(new_session: Callable[[], Session], job: Job, mailer: Mailer, public_url: str) -> Outcome:
+def deliver(new_session: Callable[[], Session], job: Job, mailer: Mailer, public_url: str, invitation_url: InvitationUrl) -> Outcome:
     """Compose the job's message and send it. The database is let go before the mail server is spoken to.
 
     A worker that dies between sending and writing it down sends again, under the same Message-ID: better twice than never.
     """
     with read_only(), new_session() as session:
-        message = compose(session, job, public_url)
+        message = compose(session, job, public_url, invitation_url)
     if isinstance(message, Unneeded):
         return Done({"sent": False, "reason": message.reason})
     answer = mailer.send(message)

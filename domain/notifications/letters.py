@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from domain.identity.models import Admin
+from domain.identity.models import Admin, Invitation
 from domain.jobs.models import Job
 from domain.marketplace.models import Booking, User, Vendor
 from domain.money import format_money
@@ -35,17 +35,20 @@ class Unneeded:
     reason: str
 
 
-def compose(session: Session, job: Job, public_url: str) -> Message | Unneeded:
+def compose(session: Session, job: Job, public_url: str, invitation_url: InvitationUrl) -> Message | Unneeded:
     """The message a notification job asks for, as of now."""
     notice, audience = Notice(job.payload["notice"]), Audience(job.payload["audience"])
     recipient_id = UUID(job.payload["recipient_id"])
-    refund = session.get(Refund, UUID(job.payload["refund_id"]), options=[joinedload(Refund.booking)])
     to = address_of(session, audience, recipient_id)
-    if refund is None:
-        return Unneeded("The refund is not there any more.")
     if to is None:
         return Unneeded("There is no address on file any more.")
-    letter = LETTERS[notice, audience](session, refund, recipient_id, public_url)
+    if notice is Notice.ADMIN_INVITED:
+        letter, about = invitation_for_admin(session, recipient_id, invitation_url), "your access"
+    else:
+        refund = session.get(Refund, UUID(job.payload["refund_id"]), options=[joinedload(Refund.booking)])
+        if refund is None:
+            return Unneeded("The refund is not there any more.")
+        letter, about = LETTERS[notice, audience](session, refund, recipient_id, public_url), f"refund {number(refund)}"
     if isinstance(letter, Unneeded):
         return letter
     return Message(
@@ -53,7 +56,7 @@ def compose(session: Session, job: Job, public_url: str) -> Message | Unneeded:
         to=to,
         subject=letter.subject,
         parts=letter.parts,
-        footer=f"This is an automatic message about refund {number(refund)}. Replies to it are not read.",
+        footer=f"This is an automatic message about {about}. Replies to it are not read.",
     )
 
 
@@ -212,6 +215,28 @@ def second_approval_for_admin(session: Session, refund: Refund, recipient_id: UU
     )
 
 
+def invitation_for_admin(session: Session, invitation_id: UUID, invitation_url: InvitationUrl) -> Letter | Unneeded:
+    """The one letter with a secret in it: whoever has the link chooses the password."""
+    invitation = session.get_one(Invitation, invitation_id)
+    if not invitation.open or invitation.expired:
+        return Unneeded("The invitation was accepted or withdrawn, or its time is over.")
+    role = session.get_one(Role, invitation.role_id)
+    inviter = session.get_one(Admin, invitation.invited_by) if invitation.invited_by else None
+    who = line(inviter.name) if inviter else "The operator of the portal"
+    return Letter(
+        "You are invited to the admin portal",
+        (
+            Paragraph(greeting(invitation.name)),
+            Paragraph(f"{who} invites you to work in the marketplace's admin portal. Your role will be {line(role.name)}."),
+            Paragraph("Open the link, choose a password, and set up two-step sign-in with an authenticator app on your phone."),
+            Link("Accept the invitation", invitation_url(invitation)),
+            Facts((("Works once, until", f"{invitation.expires_at:%-d %b %Y, %H:%M} UTC"),)),
+            Paragraph("If you did not expect this, do nothing: without you nothing happens. Never pass the link on."),
+        ),
+    )
+
+
+InvitationUrl = Callable[[Invitation], str]
 Writer = Callable[[Session, Refund, UUID, str], Letter | Unneeded]
 LETTERS: dict[tuple[Notice, Audience], Writer] = {
     (Notice.REFUND_APPROVED, Audience.USER): approved_for_user,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from domain.access import EVERYTHING, Permission
 from domain.db import now
-from domain.identity.models import Admin
+from domain.identity.models import Admin, Invitation
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job
 from domain.jobs.types import NOTIFICATION
@@ -29,12 +29,14 @@ class Notice(StrEnum):
     REFUND_REJECTED = "refund_rejected"
     REFUND_FAILED = "refund_failed"
     SECOND_APPROVAL_WANTED = "second_approval_wanted"
+    ADMIN_INVITED = "admin_invited"
 
 
 class Audience(StrEnum):
     USER = "user"
     VENDOR = "vendor"
     ADMIN = "admin"
+    INVITED = "invited"
 
 
 def request_decision(session: Session, refund: Refund, *, user: bool, vendor: bool) -> list[Job]:
@@ -59,6 +61,12 @@ def request_failure(session: Session, refund: Refund) -> Job | None:
     if refund.approved_by is None:
         return None
     return request(session, Notice.REFUND_FAILED, refund, Audience.ADMIN, refund.approved_by)
+
+
+def request_invitation(session: Session, invitation: Invitation) -> Job:
+    """Send somebody who is to become an admin the link that lets them in."""
+    about = {"notice": str(Notice.ADMIN_INVITED), "audience": str(Audience.INVITED), "recipient_id": str(invitation.id)}
+    return enqueue(session, NOTIFICATION.name, metadata=about)
 
 
 def request(session: Session, notice: Notice, refund: Refund, audience: Audience, recipient_id: UUID) -> Job | None:
@@ -89,6 +97,7 @@ def address_of(session: Session, audience: Audience, recipient_id: UUID) -> str 
         Audience.USER: (User.email, User.id),
         Audience.VENDOR: (Vendor.email, Vendor.id),
         Audience.ADMIN: (Admin.email, Admin.id),
+        Audience.INVITED: (Invitation.email, Invitation.id),
     }[audience]
     return (session.scalar(select(column).where(key == recipient_id)) or "").strip() or None
 

@@ -7,13 +7,14 @@ from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
+from sqlalchemy import delete as remove
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import EVERYTHING, Actor, Permission
 from domain.errors import Conflict, Forbidden, Invalid
-from domain.identity.models import Admin
+from domain.identity.models import Admin, Invitation
 from domain.identity.passwords import typable
 from domain.roles.models import SUPER_ADMIN, Role
 from domain.roles.queries import find_role, suggestion, unknown_role
@@ -112,6 +113,10 @@ def delete(session: Session, actor: Actor, role_id: str) -> None:
     if holders:
         word = "1 admin holds" if holders == 1 else f"{holders} admins hold"
         raise RoleInUse(f"{word} this role, disabled ones included. Give them another one first.", holder_count=holders)
+    of_role = Invitation.role_id == role.id
+    if session.scalar(select(Invitation.id).where(of_role, *Invitation.still_open()).limit(1)) is not None:
+        raise RoleInUse("Somebody is invited to this role. Withdraw the invitation first.", holder_count=0)
+    session.execute(remove(Invitation).where(of_role))  # closed ones: the audit log keeps what they were
     audit.record(session, actor, "role.deleted", role, before=facts(role))
     session.delete(role)
     session.flush()

@@ -33,8 +33,9 @@ NOTICES = {
     "refund_rejected": "Refund rejected",
     "refund_failed": "Refund payment failed",
     "second_approval_wanted": "Second approval wanted",
+    "admin_invited": "Invitation",
 }
-AUDIENCES = {"user": "to the customer", "vendor": "to the vendor", "admin": "to an admin"}
+AUDIENCES = {"user": "to the customer", "vendor": "to the vendor", "admin": "to an admin", "invited": "to a new admin"}
 
 
 def icon_of(job: Job) -> str:

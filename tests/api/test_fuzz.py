@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from tests.factories import make_admin, make_job, make_referral, make_refund, make_role
+from tests.factories import make_admin, make_invitation, make_job, make_referral, make_refund, make_role
 
 SEED = 20251112
 SECRET = "a secret that only this test knows"
@@ -59,10 +59,11 @@ def settings(settings: dict[str, str]) -> dict[str, str]:
 def ids(engine: Engine) -> dict[str, str]:
     with Session(engine) as session:
         refund, job, role = make_refund(session), make_job(session), make_role(session, "refunds:list")
-        referral = make_referral(session)
+        admin, invitation, referral = make_admin(session, role=role), make_invitation(session), make_referral(session)
         session.commit()
         rows = {"refund_id": str(refund.id), "payment_id": str(refund.payment_id), "job_id": str(job.id), "referral_id": str(referral.id)}
-        return {**rows, "role_id": role.id, "permission": "refunds:list"}
+        people = {"admin_id": str(admin.id), "invitation_id": str(invitation.id)}
+        return {**rows, **people, "role_id": role.id, "permission": "refunds:list"}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from domain import notifications
 from domain.access import Permission
 from domain.db import now
+from domain.identity.invitations import InvitationLinks
 from domain.jobs.models import Job
 from domain.jobs.outcomes import Again, Done, Failed
 from domain.notifications.delivery import GIVE_UP_AFTER, Refused, Sent, TryLater, deliver
@@ -19,6 +20,7 @@ from domain.refunds.models import Alternative, ProcessingState, Refund, RefundAp
 from tests.factories import make_admin, make_booking, make_payment, make_refund, make_user, make_vendor
 
 PORTAL = "https://portal.example.com"
+LINKS = InvitationLinks(b"k" * 32, PORTAL)
 SECRET = "INTERNAL: probably lying, see call of Tuesday"
 
 
@@ -61,13 +63,13 @@ def rejected(session: Session, **fields: object) -> Refund:
 def for_user(session: Session, refund: Refund) -> Message | Unneeded:
     [job] = notifications.request_decision(session, refund, user=True, vendor=False)
     session.flush()
-    return compose(session, job, PORTAL)
+    return compose(session, job, PORTAL, LINKS.url)
 
 
 def for_vendor(session: Session, refund: Refund) -> Message | Unneeded:
     [job] = notifications.request_decision(session, refund, user=False, vendor=True)
     session.flush()
-    return compose(session, job, PORTAL)
+    return compose(session, job, PORTAL, LINKS.url)
 
 
 def first_approval(session: Session, refund: Refund, **fields: object) -> RefundApproval:
@@ -252,7 +254,7 @@ class TestToAdmins:
         refund.processing_state = ProcessingState.ACCEPTED
         session.flush()
 
-        assert compose(session, job, PORTAL) == Unneeded("The refund does not need attention any more.")
+        assert compose(session, job, PORTAL, LINKS.url) == Unneeded("The refund does not need attention any more.")
 
     def test_the_second_approver_learns_who_gave_the_first_and_why(self, session):
         refund, first = make_refund(session), make_admin(session, name="Omar Haddad")
@@ -261,7 +263,7 @@ class TestToAdmins:
         [job] = notifications.request_second_approval(session, refund)
         session.flush()
 
-        message = compose(session, job, PORTAL)
+        message = compose(session, job, PORTAL, LINKS.url)
 
         assert message.to == other.email
         assert "Omar Haddad has given the first" in words(message)
@@ -284,14 +286,14 @@ class TestToAdmins:
         session.commit()
         session.expire_all()
 
-        assert isinstance(compose(session, job, PORTAL), Unneeded)
+        assert isinstance(compose(session, job, PORTAL, LINKS.url), Unneeded)
 
 
 def compose_failure(session: Session, refund: Refund) -> Message | Unneeded:
     job = notifications.request_failure(session, refund)
     session.flush()
     assert job is not None
-    return compose(session, job, PORTAL)
+    return compose(session, job, PORTAL, LINKS.url)
 
 
 class TestWhatIsNeverSaid:
@@ -361,7 +363,7 @@ class TestTheMessageId:
         [job] = notifications.request_decision(session, approved(session), user=True, vendor=False)
         session.flush()
 
-        assert compose(session, job, PORTAL).message_id == f"<notification-{job.id}@portal.example.com>"
+        assert compose(session, job, PORTAL, LINKS.url).message_id == f"<notification-{job.id}@portal.example.com>"
 
     @pytest.mark.parametrize(
         ("url", "host"),
@@ -371,7 +373,7 @@ class TestTheMessageId:
         [job] = notifications.request_decision(session, approved(session), user=True, vendor=False)
         session.flush()
 
-        assert compose(session, job, url).message_id == f"<notification-{job.id}@{host}>"
+        assert compose(session, job, url, LINKS.url).message_id == f"<notification-{job.id}@{host}>"
 
 
 class Postman:
@@ -404,21 +406,21 @@ class TestDelivery:
     def test_a_message_that_was_taken_is_done(self, new_session, job):
         postman = Postman(Sent())
 
-        assert deliver(new_session, job, postman, PORTAL) == Done({"sent": True, "message_id": postman.messages[0].message_id})
+        assert deliver(new_session, job, postman, PORTAL, LINKS.url) == Done({"sent": True, "message_id": postman.messages[0].message_id})
 
     def test_a_refusal_fails_the_job_with_the_servers_words(self, new_session, job):
-        assert deliver(new_session, job, Postman(Refused("550 No")), PORTAL) == Failed("MESSAGE_REFUSED", "550 No")
+        assert deliver(new_session, job, Postman(Refused("550 No")), PORTAL, LINKS.url) == Failed("MESSAGE_REFUSED", "550 No")
 
     @pytest.mark.parametrize(("attempts", "wait"), [(1, 60), (2, 120), (5, 960), (7, 3600), (100, 3600)])
     def test_a_bad_moment_is_waited_out_ever_longer(self, new_session, job, attempts, wait):
         job.attempts = attempts
 
-        assert deliver(new_session, job, Postman(TryLater("Busy")), PORTAL) == Again(wait, "Busy")
+        assert deliver(new_session, job, Postman(TryLater("Busy")), PORTAL, LINKS.url) == Again(wait, "Busy")
 
     def test_after_two_days_it_is_given_up(self, new_session, job):
         job.created_at -= GIVE_UP_AFTER
 
-        outcome = deliver(new_session, job, Postman(TryLater("Busy")), PORTAL)
+        outcome = deliver(new_session, job, Postman(TryLater("Busy")), PORTAL, LINKS.url)
 
         assert outcome == Failed("MESSAGE_NOT_SENT", "Given up after 48 hours. Busy")
 
@@ -426,7 +428,7 @@ class TestDelivery:
         job.payload = {**job.payload, "refund_id": str(uuid4())}
         postman = Postman(Sent())
 
-        assert deliver(new_session, job, postman, PORTAL) == Done({"sent": False, "reason": "The refund is not there any more."})
+        assert deliver(new_session, job, postman, PORTAL, LINKS.url) == Done({"sent": False, "reason": "The refund is not there any more."})
         assert postman.messages == []
 
     def test_the_database_is_free_while_the_mail_server_is_spoken_to(self, new_session, job):
@@ -436,7 +438,7 @@ class TestDelivery:
                     make_user(other)
                 return super().send(message)
 
-        assert isinstance(deliver(new_session, job, Writer(Sent()), PORTAL), Done)
+        assert isinstance(deliver(new_session, job, Writer(Sent()), PORTAL, LINKS.url), Done)
 
     def test_an_address_taken_off_meanwhile_is_respected(self, session, new_session):
         refund = approved(session)
@@ -447,6 +449,6 @@ class TestDelivery:
         session.expunge(job)
         session.rollback()
 
-        assert deliver(new_session, job, Postman(Sent()), PORTAL) == Done(
+        assert deliver(new_session, job, Postman(Sent()), PORTAL, LINKS.url) == Done(
             {"sent": False, "reason": "There is no address on file any more."}
         )
