@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+VERSION = "0.1.0"
+
 CURRENCY = re.compile(r"[A-Z]{3}")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -56,6 +58,7 @@ class Config:
     jwt_issuer: str
     jwt_audience: str
     jwt_jwks_file: Path | None  # public keys of an outside issuer whose tokens are accepted as well
+    metrics_token: str | None  # what Prometheus sends to read /metrics; unset: there is no such page
     log_level: str
     log_format: str  # console | json
 
@@ -118,6 +121,7 @@ def read(env: Reader) -> Config:
         jwt_issuer=env.text("JWT_ISSUER", "admin-portal"),
         jwt_audience=env.text("JWT_AUDIENCE", "admin-api"),
         jwt_jwks_file=env.file("JWT_JWKS_FILE"),
+        metrics_token=metrics_token(env),
         log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=env.one_of("LOG_FORMAT", "json" if app_env == "production" else "console", ("console", "json")),
     )
@@ -211,6 +215,13 @@ def kept_secret(path: Path) -> str:
         finally:
             draft.unlink()
     return path.read_text().strip()
+
+
+def metrics_token(env: Reader) -> str | None:
+    given = env.text("METRICS_TOKEN", "")
+    if given and not re.fullmatch(r"[!-~]{16,}", given):
+        env.wrong("METRICS_TOKEN", "it is shorter than 16 visible ASCII characters", "write what `openssl rand -hex 32` prints")
+    return given or None
 
 
 def storage_url(env: Reader, data_dir: Path) -> str:

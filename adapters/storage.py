@@ -16,7 +16,7 @@ from typing import IO, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from config import Config, ConfigError
-from domain.storage import Storage, StorageError
+from domain.storage import Space, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +111,28 @@ class FolderStorage:
         except OSError as error:
             raise StorageError(f"The files could not be listed: {error.strerror}") from None
 
+    def check(self) -> None:
+        """The folder is made with the first file, so it is the place for it that must be there."""
+        if not self.standing().is_dir() or not os.access(self.standing(), os.W_OK | os.X_OK):
+            raise StorageError("The files cannot be kept: the folder is not one that can be written.")
+
+    def space(self) -> Space | None:
+        try:
+            found = shutil.disk_usage(self.standing())
+        except OSError as error:
+            raise StorageError(f"The disk cannot be asked: {error.strerror}") from None
+        return Space(found.total - found.free, found.total)
+
+    def standing(self) -> Path:
+        """The folder, or what of the way to it is there."""
+        return next(path for path in (self.folder, *self.folder.parents) if path.exists())
+
+    def sizes(self) -> Iterator[int]:
+        for place, _, names in os.walk(self.folder):
+            for name in names:
+                with suppress(OSError):
+                    yield Path(place, name).lstat().st_size
+
 
 class Pieces:
     """An open file, piece by piece; closed at its end, and by `close` where nobody reads that far."""
@@ -132,6 +154,7 @@ class Pieces:
 
 
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 30, 4
+CHECK_SECONDS = 2
 MULTIPART_FROM = 8 * 1024 * 1024
 
 
@@ -154,10 +177,22 @@ class BucketStorage:
     def client(self) -> Any:
         """Made on first use, by one thread: making it is slow and not safe for several, using it is."""
         with self.lock:
-            return self.made_client
+            return self.patient_client
 
     @cached_property
-    def made_client(self) -> Any:
+    def patient_client(self) -> Any:
+        return self.make_client(CONNECT_SECONDS, READ_SECONDS, TRIES)
+
+    @property
+    def quick_client(self) -> Any:
+        with self.lock:
+            return self.impatient_client
+
+    @cached_property
+    def impatient_client(self) -> Any:
+        return self.make_client(CHECK_SECONDS, CHECK_SECONDS, 1)
+
+    def make_client(self, connect_seconds: float, read_seconds: float, tries: int) -> Any:
         from boto3.session import Session
         from botocore.config import Config as ClientConfig
 
@@ -166,9 +201,9 @@ class BucketStorage:
             endpoint_url=self.endpoint,
             config=ClientConfig(
                 signature_version="s3v4",
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": TRIES},
+                connect_timeout=connect_seconds,
+                read_timeout=read_seconds,
+                retries={"mode": "standard", "total_max_attempts": tries},
                 s3={"addressing_style": "path" if self.endpoint else "auto"},  # other stores seldom have a name for each bucket
                 request_checksum_calculation="when_required",  # the trailing checksums that are the default now, many stores refuse
                 response_checksum_validation="when_required",
@@ -221,6 +256,18 @@ class BucketStorage:
                 if found["LastModified"] < before and NAME.fullmatch(name):
                     yield name
 
+    def check(self) -> None:
+        """With little patience and one try: whoever asks after its health wants to know how it is now."""
+        self.ask("list", lambda: self.quick_client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix, MaxKeys=1))
+
+    def space(self) -> Space | None:
+        return None
+
+    def sizes(self) -> Iterator[int]:
+        for page in self.pages("list_objects_v2", ""):
+            for found in page.get("Contents", ()):
+                yield int(found["Size"])
+
     def drop_unfinished(self, folder: str, before: datetime) -> int:
         """Uploads in parts whose process died: they are paid for, and no list of files shows them."""
         old = [found for page in self.pages("list_multipart_uploads", folder) for found in page.get("Uploads", ())]
@@ -232,8 +279,8 @@ class BucketStorage:
         return len(old)
 
     def pages(self, operation: str, folder: str) -> Iterator[Any]:
-        """What the store lists under the folder, page by page."""
-        prefix = f"{self.prefix}/{folder}/" if self.prefix else f"{folder}/"
+        """What the store lists under the folder, page by page; all that is ours where none is named."""
+        prefix = "".join(f"{part}/" for part in (self.prefix, folder) if part)
         found = iter(self.client().get_paginator(operation).paginate(Bucket=self.bucket, Prefix=prefix))
         while (page := self.ask("list", lambda: next(found, None))) is not None:
             yield page

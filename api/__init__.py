@@ -3,7 +3,7 @@
 import flask_smorest
 from flask import Flask
 
-from api import admins, audit, auth, docs, errors, health, jobs, referrals, refunds, roles, webhooks
+from api import admins, audit, auth, docs, errors, health, jobs, referrals, refunds, roles, system, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
@@ -18,6 +18,7 @@ BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
     refunds.payments,
     roles.blp,
     roles.permissions,
+    system.blp,
     webhooks.blp,
 )
 

@@ -43,7 +43,9 @@ def describe(doc: dict[str, Any], info: dict[str, Any], **_: Any) -> dict[str, A
         notes.append("Happens once per `Idempotency-Key`; the same call again within 24 hours gets the same answer.")
     add_description(info["docstring"], notes)
     for status, found in refusals.responses(possible(doc, info)).items():
-        doc.setdefault("responses", {})[status] = found
+        answers = doc.setdefault("responses", {})
+        own = answers.get(status)  # a name, where it is but the library's default
+        answers[status] = either(own, found) if isinstance(own, dict) else found
     add_examples(doc, OPERATIONS.get(doc["operationId"], NOTHING))
     doc["responses"] = dict(sorted(doc["responses"].items()))
     if key is not None:
@@ -109,6 +111,21 @@ def possible(doc: dict[str, Any], info: dict[str, Any]) -> list[refusals.Refusal
     if info.get("idempotent") is not None:
         found += refusals.WITH_KEY if info["idempotent"]["required"] else refusals.WITH_KEY[1:]
     return [*found, *refusals.ANYWHERE]
+
+
+def either(own: dict[str, Any], refusal: dict[str, Any]) -> dict[str, Any]:
+    """One status that a view answers with in a shape of its own, and may be refused with as everything may."""
+    mine, theirs = own["content"]["application/json"], refusal["content"]["application/json"]
+    return {
+        **refusal,
+        "description": f"{own['description']}. {refusal['description']}",
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [mine["schema"], theirs["schema"]]},
+                "examples": {"answer": {"value": mine["example"]}, **theirs["examples"]},
+            }
+        },
+    }
 
 
 def add_examples(doc: dict[str, Any], operation: Operation) -> None:

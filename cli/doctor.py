@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
 from uuid import uuid4
 
 import click
@@ -27,8 +26,8 @@ import migrations
 from adapters.mail import SmtpMailer, make_mailer, trouble
 from config import Config
 from domain.access import operator
-from domain.db import POSTGRESQL_SETTINGS, driver_url, make_engine, read_only
-from domain.health import Check, Level, examine
+from domain.db import driver_url, make_brief_engine, read_only
+from domain.health.checks import Check, Level, examine
 from domain.marketplace import demo
 from domain.storage import Storage, StorageError
 from web.jobs import storage as storage_in_use
@@ -130,11 +129,7 @@ def database(settings: Config) -> list[Check]:
     file = driver_url(settings.database_url).removeprefix("sqlite:///")
     if settings.database_url.startswith("sqlite:") and not Path(file).is_file():
         return [Check("database", Level.FAIL, f"there is no file {file}", "Make it: flask db upgrade")]
-    options: dict[str, Any] = {}
-    if not settings.database_url.startswith("sqlite:"):
-        waits = f"{POSTGRESQL_SETTINGS} -c statement_timeout={PROBE_SECONDS * 1000}"
-        options = {"connect_args": {"connect_timeout": PROBE_SECONDS, "options": waits}}
-    engine = make_engine(settings.database_url, **options)
+    engine = make_brief_engine(settings.database_url, PROBE_SECONDS)
     try:
         with read_only(), Session(engine) as session:
             revision = revision_of(session)

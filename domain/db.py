@@ -34,6 +34,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import NullPool
+
+from domain.patience import be_patient_with
 
 
 def now() -> datetime:
@@ -124,6 +127,23 @@ def make_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
+def make_brief_engine(url: str, seconds: int) -> Engine:
+    """An engine for looks and small writes beside the others: each connection is made for one use, and no statement may take longer.
+
+    Whatever became of a pool's connections says nothing about how the database is now.
+    """
+    options = engine_options(url)
+    options["poolclass"] = NullPool
+    if "pool_size" in options:
+        for name in ("pool_size", "max_overflow", "pool_timeout"):
+            del options[name]
+        waits = f"{POSTGRESQL_SETTINGS} -c statement_timeout={seconds * 1000}"
+        options["connect_args"] = {**options["connect_args"], "connect_timeout": seconds, "options": waits}
+    engine = create_engine(driver_url(url), **options)
+    prepare(engine)
+    return engine
+
+
 def engine_options(url: str) -> dict[str, Any]:
     """What `create_engine` is told beside the URL; `prepare` does the rest."""
     # Errors end up in logs, where no customer's data belongs.
@@ -132,7 +152,6 @@ def engine_options(url: str) -> dict[str, Any]:
         return {**always, "connect_args": {"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False}}
     return {
         **always,
-        "pool_pre_ping": True,
         "pool_size": 10,
         "max_overflow": 10,
         "pool_timeout": 5,
@@ -159,8 +178,9 @@ def dump_json(value: Any) -> str:
 
 
 def prepare(engine: Engine) -> None:
-    """Give a SQLite engine write-ahead logging, full durability and real transactions; PostgreSQL needs none of it."""
+    """Give a SQLite engine write-ahead logging, full durability and real transactions; PostgreSQL needs but patience."""
     if engine.dialect.name != "sqlite":
+        be_patient_with(engine)
         return
 
     @event.listens_for(engine, "connect")

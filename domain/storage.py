@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,18 @@ from typing import Protocol
 
 class StorageError(Exception):
     """The storage could not be reached or would not do it; says why, without hosts, paths or keys."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Bytes of the disk that the files are on, whoever's they are."""
+
+    used: int
+    total: int
+
+    @property
+    def free(self) -> int:
+        return self.total - self.used
 
 
 class Storage(Protocol):
@@ -35,4 +48,16 @@ class Storage(Protocol):
 
     def drop_unfinished(self, folder: str, before: datetime) -> int:
         """Remove what was begun in the folder before that moment and never came to its end; says how many it was."""
+        ...
+
+    def check(self) -> None:
+        """Ask for next to nothing, to see whether it answers."""
+        ...
+
+    def space(self) -> Space | None:
+        """What there is and what is taken, where that can be known without looking at each file."""
+        ...
+
+    def sizes(self) -> Iterator[int]:
+        """The size of each file there is, in bytes: as slow as there are many."""
         ...

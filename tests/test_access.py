@@ -28,6 +28,7 @@ ANYBODY = {
     "auth.login",
     "auth.refresh",
     "health.healthz",
+    "health.metrics",  # METRICS_TOKEN is what admits
     "health.readyz",
     "portal.assets.static",
     "portal.auth.enter",
@@ -131,6 +132,7 @@ ADMIN_WITH = {
     "roles.delete": Permission.ROLES_MANAGE,
     "roles.index": Permission.ROLES_LIST,
     "roles.show": Permission.ROLES_LIST,
+    "system.health": Permission.SYSTEM_HEALTH,
 }
 OR_WITH = {
     "jobs.index": Permission.JOBS_LIST_ALL,

@@ -2,12 +2,13 @@
 
 from flask import Flask
 
-from web import auth, cache, cors, db, headers, limits, logs, problems, requests
+from web import auth, cache, cors, db, headers, health, limits, logs, problems, requests, traffic
 
 
 def register(app: Flask) -> None:
     """Prepare an application whose settings are in `app.config["PORTAL"]`. What is registered first sees each answer last."""
     logs.register(app)
+    traffic.register(app)
     headers.register(app)
     cors.register(app)
     requests.register(app)
@@ -16,3 +17,4 @@ def register(app: Flask) -> None:
     db.register(app)
     cache.register(app)
     auth.register(app)
+    health.register(app)

@@ -6,6 +6,7 @@ database at every request, in a transaction of their own that is over before the
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flask import Flask, current_app, g, request
@@ -21,7 +22,7 @@ from domain.errors import DomainError, Unauthenticated
 from domain.identity import invitations, mfa, sessions
 from domain.identity.invitations import InvitationLinks
 from domain.identity.mfa import Sealer
-from domain.identity.models import Door
+from domain.identity.models import AdminSession, Door
 from domain.identity.passwords import Passwords
 from domain.identity.sessions import SignedIn
 from domain.identity.sign_in import sign_in as open_with_password
@@ -41,6 +42,18 @@ class Identity:
     sealer: Sealer
     tokens: AccessTokens
     links: InvitationLinks
+
+
+@dataclass(frozen=True)
+class Found:
+    """Whoever asks, by a session of ours unless an outside issuer speaks for them; `half` is without the second step."""
+
+    actor: Actor
+    row: AdminSession | None
+    half: bool = False
+
+
+Caller = Callable[[Session], Found]
 
 
 def register(app: Flask) -> None:
@@ -74,7 +87,9 @@ def visitor() -> Actor:
 
 
 def identify() -> None:
-    """Set g.actor for a request that one of the doors will answer."""
+    """Set g.actor for a request that one of the doors will answer; a view that must answer without the database does it itself."""
+    if getattr(current_app.view_functions.get(request.endpoint or ""), "finds_its_caller", False):
+        return
     if request.path.startswith("/api/"):
         try:
             g.actor = with_code(bearer())
@@ -89,22 +104,33 @@ def identify() -> None:
 
 def bearer() -> Actor:
     """The admin whom the request's token speaks for."""
+    find = token_bearer()
+    with read_only(), Session(db.engine, expire_on_commit=False) as own:
+        found = find(own)
+    if found.row is not None:
+        note_sign_of_life(found.row)
+    return found.actor
+
+
+def token_bearer() -> Caller:
+    """The same in two steps: the signature at once, whom it speaks for once there is a session. Either raises Unauthenticated."""
     scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         raise unreadable()
-    token = identity().tokens.read(raw.strip())
-    with read_only(), Session(db.engine, expire_on_commit=False) as own:
+    token, here = identity().tokens.read(raw.strip()), visitor()
+
+    def find(session: Session) -> Found:
         if isinstance(token, OwnToken):
-            signed_in = sessions.find_by_id(own, token.session_id, Door.API)
+            signed_in = sessions.find_by_id(session, token.session_id, Door.API)
             if signed_in is None or signed_in.admin.id != token.admin_id:
                 raise Unauthenticated("This session has ended. Sign in again: POST /api/v1/admin/auth/login.")
-        else:
-            found = sessions.find_vouched(own, token.admin_id, token.email)
-            if found is None:
-                raise Unauthenticated("This token names no active admin by its `sub` or `email`.")
-            return sessions.actor_of(*found, visitor())
-    note_sign_of_life(signed_in)
-    return signed_in.actor(visitor())
+            return Found(signed_in.actor(here), signed_in.row)
+        found = sessions.find_vouched(session, token.admin_id, token.email)
+        if found is None:
+            raise Unauthenticated("This token names no active admin by its `sub` or `email`.")
+        return Found(sessions.actor_of(*found, here), None)
+
+    return find
 
 
 def with_code(actor: Actor) -> Actor:
@@ -148,12 +174,27 @@ def identify_by_cookie() -> None:
     if not known:
         return
     signed_in: SignedIn = current_user.signed_in
-    note_sign_of_life(signed_in)
+    note_sign_of_life(signed_in.row)
     actor = signed_in.actor(visitor())
     if signed_in.awaits_second_step:
         g.half_signed_in = actor
     else:
         g.actor = actor
+
+
+def cookie_bearer() -> Caller:
+    """Whose cookie this is, in the same two steps as `token_bearer`."""
+    secret, here = cookie.get("_user_id"), visitor()
+    if not isinstance(secret, str):
+        raise Unauthenticated("Sign in first.")
+
+    def find(session: Session) -> Found:
+        signed_in = sessions.find_by_secret(session, secret)
+        if signed_in is None:
+            raise Unauthenticated("This session has ended. Sign in again.")
+        return Found(signed_in.actor(here), signed_in.row, signed_in.awaits_second_step)
+
+    return find
 
 
 def half_signed_in() -> Actor:
@@ -226,10 +267,10 @@ def forget_cookie() -> None:
 # Both
 
 
-def note_sign_of_life(signed_in: SignedIn) -> None:
-    if sessions.stale(signed_in.row):
+def note_sign_of_life(row: AdminSession) -> None:
+    if sessions.stale(row):
         with separately(db.session()) as own:
-            sessions.note_sign_of_life(own, signed_in.row)
+            sessions.note_sign_of_life(own, row)
 
 
 def same_origin_path(raw: str | None) -> str | None:

@@ -12,8 +12,11 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import Session
 
 from domain.db import driver_url, engine_options, prepare, read_only
+from domain.patience import patience
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+PATIENCE_SECONDS = 12.0
+"""How long a request waits for one statement of a server that says nothing; longer than it may wait for a lock."""
 
 db = SQLAlchemy(session_options={"expire_on_commit": False}, add_models_to_shell=False)
 
@@ -30,7 +33,7 @@ def register(app: Flask) -> None:
 
 def read_only_when_safe(handle):
     def handle_request(environ, start_response):
-        with read_only(environ["REQUEST_METHOD"] in SAFE_METHODS):
+        with read_only(environ["REQUEST_METHOD"] in SAFE_METHODS), patience(PATIENCE_SECONDS):
             return handle(environ, start_response)
 
     return handle_request

@@ -205,7 +205,7 @@ def queue_now(session: Session, actor: Actor, moment: datetime) -> tuple[int, in
     return int(found[0]), int(found[1]), found[2]
 
 
-def hour_of(session: Session, column: ColumnElement[datetime | None]) -> ColumnElement[str]:
+def hour_of(session: Session, column: ColumnElement[Any]) -> ColumnElement[str]:
     """The beginning of its hour in UTC, as text that Python reads."""
     if session.get_bind().dialect.name == "postgresql":
         return func.to_char(column, literal_column("'YYYY-MM-DD HH24:00'"))
