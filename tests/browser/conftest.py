@@ -30,8 +30,6 @@ TOTP = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 SLOWEST = 15_000
 SLOWED = float(os.environ.get("BROWSER_SLOWED", 1))  # how many times slower than this machine the browser's is to be
 expect.set_options(timeout=SLOWEST)
-AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
 class House:
@@ -164,13 +162,3 @@ def nisha(house: House) -> Admin:
 def code_of_now(step: int = 0) -> str:
     """What the phone shows; `step` 1 is the next code, already good a little early."""
     return pyotp.TOTP(TOTP).at(int(now().timestamp()) + 30 * step)
-
-
-def axe(page: Page) -> list[str]:
-    """Every breach of WCAG 2.2 AA and of good practice that axe finds, one line each."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate(
-        "(values) => axe.run(document, {runOnly: {type: 'tag', values}, resultTypes: ['violations']}).then((found) => found.violations)",
-        RULES,
-    )
-    return [f"{breach['id']}: {node['target']} {node['failureSummary']}" for breach in found for node in breach["nodes"]]

@@ -12,7 +12,8 @@ from adapters.gateways import sandbox
 from domain.audit.models import AuditEntry
 from domain.db import now
 from domain.refunds.models import Refund
-from tests.browser.conftest import PASSWORD, axe, code_of_now
+from tests.browser.conftest import PASSWORD, code_of_now
+from tests.browser.looks import axe
 from tests.factories import make_refund
 
 pytestmark = pytest.mark.browser
