@@ -93,6 +93,8 @@ ADMIN_WITH = {
     "portal.jobs.delete_several_form": Permission.JOBS_LIST,
     "portal.jobs.export": Permission.ANALYTICS_VIEW,
     "portal.jobs.export_form": Permission.ANALYTICS_VIEW,
+    "portal.jobs.export_referrals": Permission.ANALYTICS_VIEW,
+    "portal.jobs.export_referrals_form": Permission.ANALYTICS_VIEW,
     "portal.jobs.export_refunds": Permission.ANALYTICS_VIEW,
     "portal.jobs.export_refunds_form": Permission.ANALYTICS_VIEW,
     "portal.jobs.failures": Permission.JOBS_LIST,

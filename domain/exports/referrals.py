@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session, aliased
 from domain.db import now
 from domain.exports.cells import Row, major, masked
 from domain.exports.request import ExportRequest
-from domain.marketplace.models import Referral, ReferralStatus, User
+from domain.marketplace.models import Referral, User
+from domain.referrals.states import is_in, standing_of
 
 Referrer, Referred = aliased(User), aliased(User)
 
 
 class Referrals:
-    """By when they were made. One still pending past its time is expired, whether or not its row says so yet."""
+    """By when they were made, narrowed as the list is. One still pending past its time is expired, whether or not its row says so yet."""
 
     header = tuple(
         """referral_id referral_code status payout_status reward_minor reward currency created_at expires_at credited_at
@@ -25,21 +26,21 @@ class Referrals:
     )
 
     def keys(self, request: ExportRequest) -> Select[UUID]:
-        return select(Referral.id).where(*within(request)).order_by(Referral.created_at.desc(), Referral.id.desc())
+        return select(Referral.id).where(*narrowed(request, now())).order_by(Referral.created_at.desc(), Referral.id.desc())
 
     def rows(self, session: Session, request: ExportRequest, ids: Sequence[UUID], emails: bool) -> dict[UUID, Row]:
+        moment = now()
         found = session.execute(
             select(Referral, Referrer.name, Referrer.email, Referred.name, Referred.email)
             .join(Referrer, Referrer.id == Referral.referrer_id)
             .join(Referred, Referred.id == Referral.referred_user_id)
-            .where(Referral.id.in_(ids))
+            .where(Referral.id.in_(ids), *narrowed(request, moment))
         )
-        moment = now()
         return {
             row.id: (
                 str(row.id),
                 row.referral_code,
-                status_of(row, moment),
+                str(standing_of(row, moment)),
                 row.payout_status,
                 row.reward_amount_cents,
                 major(row.reward_amount_cents, row.currency),
@@ -62,15 +63,6 @@ class Referrals:
         }
 
 
-def status_of(row: Referral, moment: datetime) -> str:
-    over = row.status == ReferralStatus.PENDING and row.expires_at is not None and row.expires_at <= moment
-    return str(ReferralStatus.EXPIRED) if over else row.status
-
-
-def within(request: ExportRequest) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if request.from_ is not None:
-        found.append(Referral.created_at >= request.from_)
-    if request.before is not None:
-        found.append(Referral.created_at < request.before)
-    return found
+def narrowed(request: ExportRequest, moment: datetime) -> list[ColumnElement[bool]]:
+    filters = request.referrals
+    return filters.conditions() + ([is_in(filters.status, moment)] if filters.status else [])

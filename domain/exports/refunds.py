@@ -84,5 +84,5 @@ class Refunds:
 
 def narrowed(rows: Select[*Columns], request: ExportRequest) -> Select[*Columns]:
     rows = rows.join(Booking, Booking.id == Refund.booking_id).join(User, User.id == Refund.user_id)
-    rows = rows.where(*request.filters.conditions())
-    return rows.where(Refund.status.in_(request.filters.status)) if request.filters.status else rows
+    rows = rows.where(*request.refunds.conditions())
+    return rows.where(Refund.status.in_(request.refunds.status)) if request.refunds.status else rows

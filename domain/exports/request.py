@@ -12,7 +12,11 @@ from uuid import UUID
 
 from domain.db import now
 from domain.errors import Invalid
+from domain.marketplace.models import PayoutStatus
 from domain.money import LARGEST
+from domain.referrals.filters import ReferralFilters
+from domain.referrals.risks import RiskCode
+from domain.referrals.states import ReferralState
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
 from domain.refunds.queries import SECOND_APPROVAL, RefundFilters
 
@@ -41,13 +45,14 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """`first` and `last` are days in UTC, both included. `filters` narrow refunds as they narrow the queue."""
+    """`first` and `last` are days in UTC, both included. `refunds` and `referrals` narrow the report as they narrow the list."""
 
     report_type: ReportType
     format: Format = Format.CSV
     first: date | None = None
     last: date | None = None
-    filters: RefundFilters = field(default_factory=RefundFilters)
+    refunds: RefundFilters = field(default_factory=RefundFilters)
+    referrals: ReferralFilters = field(default_factory=ReferralFilters)
 
     @property
     def from_(self) -> datetime | None:
@@ -69,7 +74,11 @@ class ExportRequest:
         return MEDIA_TYPES[self.format]
 
 
-NARROWING = ("status", "q", "min_amount", "currency", "awaiting", "processing_state", "reason", "priority", "user_id", "vendor_id")
+NARROWING = {
+    ReportType.REFUNDS: tuple("status q min_amount currency awaiting processing_state reason priority user_id vendor_id".split()),
+    ReportType.REFERRALS: tuple("status q min_amount currency payout_status risk referrer_id referred_id".split()),
+}
+"""By what a report may be narrowed: the filters of its list."""
 
 
 def read_request(parameters: Mapping[str, Any]) -> ExportRequest:
@@ -80,26 +89,51 @@ def read_request(parameters: Mapping[str, Any]) -> ExportRequest:
     first, last = day(parameters, "from"), day(parameters, "to")
     if first and last and first > last:
         raise Invalid("It is after to: swap the two.", field="from")
-    narrowed = [name for name in NARROWING if parameters.get(name) not in (None, "", [])]
-    if narrowed and report_type is not ReportType.REFUNDS:
-        raise Invalid("Only an export of refunds is narrowed by this: leave it out.", field=narrowed[0])
+    refuse_foreign_filters(parameters, report_type)
     request = ExportRequest(report_type, choice(parameters, "format", Format) or Format.CSV, first, last)
-    return replace(
-        request,
-        filters=RefundFilters(
-            from_=request.from_,
-            to=request.before,
-            status=choices(parameters, "status", RefundStatus),
-            processing_state=choices(parameters, "processing_state", ProcessingState),
-            priority=choices(parameters, "priority", Priority),
-            awaiting=awaiting(parameters),
-            user_id=identifier(parameters, "user_id"),
-            vendor_id=identifier(parameters, "vendor_id"),
-            min_amount=amount(parameters, "min_amount"),
-            currency=text(parameters, "currency", 3),
-            reason=text(parameters, "reason", 100),
-            q=text(parameters, "q", 200),
-        ),
+    if report_type is ReportType.REFUNDS:
+        return replace(request, refunds=refund_filters(parameters, request))
+    if report_type is ReportType.REFERRALS:
+        return replace(request, referrals=referral_filters(parameters, request))
+    return request
+
+
+def refuse_foreign_filters(parameters: Mapping[str, Any], report_type: ReportType) -> None:
+    own = NARROWING.get(report_type, ())
+    for name in dict.fromkeys(name for names in NARROWING.values() for name in names):
+        if name not in own and parameters.get(name) not in (None, "", []):
+            raise Invalid(f"An export of {report_type} is not narrowed by this: leave it out.", field=name)
+
+
+def refund_filters(parameters: Mapping[str, Any], request: ExportRequest) -> RefundFilters:
+    return RefundFilters(
+        from_=request.from_,
+        to=request.before,
+        status=choices(parameters, "status", RefundStatus),
+        processing_state=choices(parameters, "processing_state", ProcessingState),
+        priority=choices(parameters, "priority", Priority),
+        awaiting=awaiting(parameters),
+        user_id=identifier(parameters, "user_id"),
+        vendor_id=identifier(parameters, "vendor_id"),
+        min_amount=amount(parameters, "min_amount"),
+        currency=text(parameters, "currency", 3),
+        reason=text(parameters, "reason", 100),
+        q=text(parameters, "q", 200),
+    )
+
+
+def referral_filters(parameters: Mapping[str, Any], request: ExportRequest) -> ReferralFilters:
+    return ReferralFilters(
+        from_=request.from_,
+        to=request.before,
+        status=choices(parameters, "status", ReferralState),
+        payout_status=choices(parameters, "payout_status", PayoutStatus),
+        risk=choices(parameters, "risk", RiskCode),
+        referrer_id=identifier(parameters, "referrer_id"),
+        referred_id=identifier(parameters, "referred_id"),
+        min_amount=amount(parameters, "min_amount"),
+        currency=text(parameters, "currency", 3),
+        q=text(parameters, "q", 200),
     )
 
 

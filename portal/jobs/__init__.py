@@ -8,6 +8,7 @@ from flask import Blueprint, Response, abort, g, make_response, redirect, render
 
 from domain.access import Permission
 from domain.errors import NotFound
+from domain.exports.request import ReportType
 from domain.jobs import commands, queries
 from domain.jobs.failures import group_failures
 from domain.jobs.models import Job
@@ -184,7 +185,7 @@ def retry_failures():
 @blp.get("/export")
 @needs(Permission.ANALYTICS_VIEW)
 def export_form(refusal=None):
-    return starting.export_form(False, refusal)
+    return starting.export_form(None, refusal)
 
 
 @blp.post("/export")
@@ -192,14 +193,14 @@ def export_form(refusal=None):
 @idempotent()
 def export():
     refusals_go_to(export_form)
-    return started(commands.start(db.session(), g.actor, ANALYTICS_EXPORT.name, starting.read_export(False)))
+    return started(commands.start(db.session(), g.actor, ANALYTICS_EXPORT.name, starting.read_export(None)))
 
 
 @blp.get("/export/refunds")
 @needs(Permission.ANALYTICS_VIEW)
 def export_refunds_form(refusal=None):
     """The same from the refund queue, with its filters."""
-    return starting.export_form(True, refusal)
+    return starting.export_form(ReportType.REFUNDS, refusal)
 
 
 @blp.post("/export/refunds")
@@ -207,7 +208,22 @@ def export_refunds_form(refusal=None):
 @idempotent()
 def export_refunds():
     refusals_go_to(export_refunds_form)
-    return started(commands.start(db.session(), g.actor, ANALYTICS_EXPORT.name, starting.read_export(True)))
+    return started(commands.start(db.session(), g.actor, ANALYTICS_EXPORT.name, starting.read_export(ReportType.REFUNDS)))
+
+
+@blp.get("/export/referrals")
+@needs(Permission.ANALYTICS_VIEW)
+def export_referrals_form(refusal=None):
+    """The same from the list of referrals."""
+    return starting.export_form(ReportType.REFERRALS, refusal)
+
+
+@blp.post("/export/referrals")
+@needs(Permission.ANALYTICS_VIEW)
+@idempotent()
+def export_referrals():
+    refusals_go_to(export_referrals_form)
+    return started(commands.start(db.session(), g.actor, ANALYTICS_EXPORT.name, starting.read_export(ReportType.REFERRALS)))
 
 
 @blp.get("/decide/<act>")

@@ -9,22 +9,20 @@ from uuid import UUID
 from flask import g, render_template, request, url_for
 
 from domain.exports.permissions import permissions_for
-from domain.exports.request import Format, ReportType, read_request
-from domain.money import format_money, is_currency
+from domain.exports.request import NARROWING, Format, ReportType, read_request
+from domain.money import format_money
 from domain.refunds.models import Alternative
 from domain.refunds.preview import preview_decisions
 from portal.errors import Refusal
 from portal.formats import number
 from portal.htmx import page_arguments, partial
+from portal.jobs.narrowing import SOURCES, in_words, parameters_of
 from portal.lists import picked
-from portal.refunds import listing as refunds
 from portal.wording import ALTERNATIVES
 from web.db import db
 from web.inputs import from_form
 from web.inputs.jobs import BulkStart
 from web.refunds import policy
-
-NARROWING = ("status", "q", "min_amount", "currency", "awaiting", "processing_state", "reason", "priority", "user_id", "vendor_id")
 
 
 @dataclass(frozen=True)
@@ -39,71 +37,35 @@ def reports() -> list[Choice]:
     return [Choice(str(each), each.capitalize()) for each in ReportType if all(g.actor.can(one) for one in needed[each])]
 
 
-def export_form(narrowed: bool, refusal: Refusal | None = None) -> str:
-    """The dialog; `narrowed` keeps it to refunds, as the queue it was opened from shows them."""
-    query = refunds.ListQuery.read(page_arguments()) if narrowed else refunds.ListQuery(status=refunds.ALL)
-    told, chips = queue_filters(query) if narrowed and request.method == "GET" else ({}, [])
-    if request.method == "POST":
-        told = {name: request.form[name] for name in NARROWING if request.form.get(name)}
-        chips = in_words({name: value[:200] for name, value in told.items()})
+def export_form(narrowed: ReportType | None, refusal: Refusal | None = None) -> str:
+    """The dialog; `narrowed` keeps it to one report, as the list it was opened from shows it."""
+    told: dict[str, str] = {}
+    since = until = ""
+    if narrowed and request.method == "GET":
+        address = SOURCES[narrowed].address.read(page_arguments())
+        told, since, until = parameters_of(narrowed, address), valid_day(address.since), valid_day(address.until)
+    elif narrowed:
+        told = {name: request.form[name] for name in NARROWING[narrowed] if request.form.get(name)}
     form = {
         "report_type": typed("report_type", "refunds"),
-        "from": typed("from", valid_day(query.since)),
-        "to": typed("to", valid_day(query.until)),
+        "from": typed("from", since),
+        "to": typed("to", until),
         "format": typed("format", "csv"),
     }
-    action = url_for("portal.jobs.export_refunds" if narrowed else "portal.jobs.export")
-    context = {"form": form, "reports": reports(), "formats": FORMATS, "told": told, "chips": chips, "narrowed": narrowed, "action": action}
-    return page_of("export", refusal, **context)
+    return page_of(
+        "export",
+        refusal,
+        form=form,
+        reports=reports(),
+        formats=FORMATS,
+        told=told,
+        chips=in_words(narrowed, {name: value[:200] for name, value in told.items()}) if narrowed else [],
+        narrowed=narrowed,
+        action=url_for(f"portal.jobs.export_{narrowed}" if narrowed else "portal.jobs.export"),
+    )
 
 
 FORMATS = (Choice(str(Format.CSV), "CSV, for any program"), Choice(str(Format.XLSX), "Excel workbook (XLSX)"))
-
-
-def queue_filters(query: refunds.ListQuery) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """The queue's filters as the parameters of an export, and as words. What made no sense in the address narrows nothing."""
-    filters, _ = refunds.read_filters(query)
-    told = {
-        "status": ",".join(filters.status),
-        "q": filters.q,
-        "min_amount": filters.min_amount,
-        "currency": filters.currency,
-        "awaiting": filters.awaiting,
-        "processing_state": ",".join(filters.processing_state),
-        "reason": filters.reason,
-        "priority": ",".join(filters.priority),
-        "user_id": filters.user_id,
-        "vendor_id": filters.vendor_id,
-    }
-    found = {name: str(value) for name, value in told.items() if value}
-    return found, in_words(found)
-
-
-def in_words(told: dict[str, str]) -> list[dict[str, str]]:
-    """The parameters that narrow an export, as the queue calls them."""
-    words = []
-    for name, value in told.items():
-        if name == "min_amount" and is_currency(told.get("currency", "")) and value.isdigit():
-            words.append({"word": "Amount", "value": f"at least {format_money(int(value), told['currency'], g.actor.locale)}"})
-        elif name not in ("min_amount", "currency"):
-            words.append({"word": WORDS[name], "value": "only this one" if name.endswith("_id") else plain(name, value)})
-    return words
-
-
-WORDS = {
-    "status": "Status",
-    "q": "Search",
-    "awaiting": "Awaiting",
-    "processing_state": "Payment",
-    "reason": "Reason",
-    "priority": "Priority",
-    "user_id": "Customer",
-    "vendor_id": "Vendor",
-}
-
-
-def plain(name: str, value: str) -> str:
-    return value if name == "q" else value.replace("_", " ").capitalize()
 
 
 def valid_day(text: str) -> str:
@@ -113,12 +75,12 @@ def valid_day(text: str) -> str:
         return ""
 
 
-def read_export(narrowed: bool) -> dict[str, Any]:
+def read_export(narrowed: ReportType | None) -> dict[str, Any]:
     """The parameters of the export that the form asks for. Raises Invalid."""
-    names = ("from", "to", "format", *(NARROWING if narrowed else ("report_type",)))
+    names = ("from", "to", "format", *(NARROWING[narrowed] if narrowed else ("report_type",)))
     given: dict[str, Any] = {name: request.form[name].strip() for name in names if request.form.get(name, "").strip()}
     if narrowed:
-        given["report_type"] = str(ReportType.REFUNDS)
+        given["report_type"] = str(narrowed)
     if "min_amount" in given:
         given["min_amount"] = (
             int(given["min_amount"]) if given["min_amount"].isdigit() and len(given["min_amount"]) < 19 else given["min_amount"]

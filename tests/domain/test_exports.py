@@ -32,6 +32,7 @@ from tests.factories import (
     make_vendor,
 )
 
+EVERY_FILTER = sorted({name for names in NARROWING.values() for name in names})
 EXPORTS = (Permission.ANALYTICS_VIEW, Permission.REFUNDS_LIST, Permission.REFERRALS_LIST)
 
 
@@ -167,7 +168,7 @@ def test_refunds_are_narrowed_as_the_queue_is(session, export):
         {"awaiting": "second_approval"},
         {"to": "2025-10-03"},
     ):
-        filters = read_request({"report_type": "refunds", **parameters}).filters
+        filters = read_request({"report_type": "refunds", **parameters}).refunds
         listed = [
             row.refund.refund_number for row in list_refunds(session, reader, replace(filters, page_size=100), RefundPolicy({}, "INR"))
         ]
@@ -224,6 +225,21 @@ def test_a_masked_address_tells_two_apart_and_no_more(email, shown):
 )
 def test_the_major_amount_is_exact(cents, currency, amount):
     assert f"{major(cents, currency):f}" == amount
+
+
+def test_referrals_are_narrowed_as_their_list_is(session, export):
+    paid = make_referral(session, status=ReferralStatus.COMPLETED, payout_status=PayoutStatus.PAID)
+    due = make_referral(session, status=ReferralStatus.COMPLETED, payout_status=PayoutStatus.SCHEDULED, reward_amount_cents=900)
+    over = make_referral(session, expires_at=now() - timedelta(hours=1))
+
+    def found(**narrowed):
+        return {row["referral_id"] for row in export("referrals", **narrowed)}
+
+    assert found(status=["paid"]) == {str(paid.id)}
+    assert found(status="expired") == {str(over.id)}
+    assert found(payout_status=["scheduled"], min_amount=900) == {str(due.id)}
+    assert found(referrer_id=str(over.referrer_id)) == {str(over.id)}
+    assert found(risk=["same_email", "refunded"]) == set()
 
 
 @pytest.mark.parametrize("report_type", ["bookings", "payments", "refunds", "referrals"])
@@ -297,7 +313,11 @@ class TestWhoMay:
         ({"report_type": "refunds", "q": "a\0b"}, "q"),
         ({"report_type": "refunds", "q": "\ud800"}, "q"),
         ({"report_type": "refunds", "q": "x" * 201}, "q"),
-        *(({"report_type": "payments", name: "1"}, name) for name in NARROWING),
+        ({"report_type": "referrals", "status": "processed"}, "status"),
+        ({"report_type": "referrals", "risk": "rain"}, "risk"),
+        *(({"report_type": "payments", name: "1"}, name) for name in EVERY_FILTER),
+        *(({"report_type": "refunds", name: "1"}, name) for name in EVERY_FILTER if name not in NARROWING["refunds"]),
+        *(({"report_type": "referrals", name: "1"}, name) for name in EVERY_FILTER if name not in NARROWING["referrals"]),
     ],
 )
 def test_what_cannot_be_exported_is_refused_by_the_name_of_its_field(parameters, field):
