@@ -49,7 +49,7 @@ class ReferralDetail(ReferralRow):
 def get_referral(session: Session, actor: Actor, referral_id: UUID) -> ReferralDetail:
     """One referral with all that is known of it. Raises NotFound."""
     actor.require(Permission.REFERRALS_LIST)
-    people = (joinedload(Referral.referrer), joinedload(Referral.referred_user))
+    people = (joinedload(Referral.referrer, innerjoin=True), joinedload(Referral.referred_user, innerjoin=True))
     referral = session.scalar(select(Referral).where(Referral.id == referral_id).options(*people))
     if referral is None:
         raise NotFound("There is no referral with this id.")

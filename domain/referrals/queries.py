@@ -74,7 +74,11 @@ def list_referrals(session: Session, actor: Actor, filters: ReferralFilters, cac
     actor.require(Permission.REFERRALS_LIST)
     moment = now()
     conditions = filters.conditions() + ([is_in(filters.status, moment)] if filters.status else [])
-    rows = select(Referral).where(*conditions).options(joinedload(Referral.referrer), joinedload(Referral.referred_user))
+    rows = (
+        select(Referral)
+        .where(*conditions)
+        .options(joinedload(Referral.referrer, innerjoin=True), joinedload(Referral.referred_user, innerjoin=True))
+    )
     found = session.scalars(window(rows, filters, Referral.created_at.expression, Referral.id.expression)).all()
     items, more = cut(found, filters)
     summary = summarise_referrals(session, actor, filters, cache)

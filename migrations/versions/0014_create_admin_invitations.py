@@ -28,7 +28,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_admin_invitations")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_admin_invitations_token_hash")),
     )
-    op.create_index("ix_admin_invitations_email_open", "admin_invitations", ["email"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN)
+    op.create_index(
+        "ix_admin_invitations_email_open", "admin_invitations", ["email"], unique=True, sqlite_where=OPEN, postgresql_where=OPEN
+    )
     op.create_index(op.f("ix_admin_invitations_role_id"), "admin_invitations", ["role_id"], unique=False)
 
 
