@@ -1,6 +1,9 @@
 """The door for programs: JSON under /api/v1, described in /api/openapi.json and, for people, at /api/docs."""
 
+from threading import RLock
+
 import flask_smorest
+from apispec import APISpec
 from flask import Flask
 
 from api import admins, audit, auth, docs, errors, health, jobs, referrals, refunds, roles, system, webhooks
@@ -32,8 +35,33 @@ currency's minor units; times are RFC 3339 in UTC. Calls that change something t
 
 
 class Api(flask_smorest.Api):
+    """The library's, that describes itself when the document is first asked for: to do so is most of what a start would cost."""
+
     ERROR_SCHEMA = ErrorAnswer
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask):
+        self._undescribed: list[flask_smorest.Blueprint] = []
+        self._describing = RLock()
+        super().__init__(app)
+
+    @property
+    def spec(self) -> APISpec:
+        with self._describing:
+            while self._undescribed:
+                blueprint = self._undescribed.pop(0)
+                blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
+                self._spec.tag({"name": blueprint.name, "description": blueprint.description})
+            return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
+
+    def register_blueprint(self, blueprint: flask_smorest.Blueprint) -> None:
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint)
+        self._undescribed.append(blueprint)
 
     def _register_error_handlers(self) -> None:
         """Errors are web/problems' business; the library would turn the portal's pages into JSON."""
