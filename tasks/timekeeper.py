@@ -10,10 +10,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from domain import idempotency
 from domain.db import read_only
+from domain.health import storage_usage
 from domain.identity.tidying import forget_old
 from domain.jobs import counts, leases, retention, workers
 from domain.refunds import reconcile
 from domain.storage import StorageError
+from domain.traffic.writing import fold_old
 from tasks.cleanup import remove_left_folders, remove_rests
 from tasks.context import Context
 from tasks.presence import Presence
@@ -26,6 +28,7 @@ RECONCILE_SECONDS = 10.0
 FOLD_SECONDS = 2.0
 CLEANUP_SECONDS = 300.0
 TIDY_SECONDS = 3600.0
+COUNT_FILES_SECONDS = 60.0
 
 
 def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
@@ -37,6 +40,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("fold", FOLD_SECONDS, fold_counts),
         ("cleanup", CLEANUP_SECONDS, ask_for_cleanup),
         ("tidy", TIDY_SECONDS, tidy),
+        ("files", COUNT_FILES_SECONDS, count_files),
     ]
     once(context, bell, presence.beat)
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
@@ -107,9 +111,33 @@ def ask_for_cleanup(context: Context, _bell: Bell) -> None:
         retention.request(session)
 
 
+def count_files(context: Context, _bell: Bell) -> None:
+    """What the stored files amount to, for the portal's health: by one worker and once an hour, since each of them is listed."""
+    url = context.config.storage_url
+    with read_only(), context.sessions.begin() as session:
+        if not storage_usage.wanted(session, url):
+            return
+    with context.sessions.begin() as session:
+        if not storage_usage.claim(session, url):
+            return
+    files = size = 0
+    try:
+        for one in context.storage.sizes():
+            files, size = files + 1, size + one
+            if context.stopping.is_set():
+                return
+    except StorageError as error:
+        log.warning("the stored files could not be counted: %s", error)
+        with context.sessions.begin() as session:
+            storage_usage.give_up(session, url)
+        return
+    with context.sessions.begin() as session:
+        storage_usage.note(session, url, files=files, size=size)
+
+
 def tidy(context: Context, _bell: Bell) -> None:
-    """Forget what is over: sessions, tries to sign in, answers kept for retries, work folders of this machine."""
-    for forget in (forget_old, idempotency.purge):
+    """Forget what is over: sessions, tries to sign in, answers kept for retries, old minutes, work folders of this machine."""
+    for forget in (forget_old, idempotency.purge, fold_old):
         with context.sessions.begin() as session:
             forget(session)
     remove_left_folders(context)

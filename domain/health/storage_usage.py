@@ -9,8 +9,10 @@ from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from domain.db import Base, Timestamp, now
+from domain.throttle import Limit, count_try, forgive
 
 EVERY = timedelta(hours=1)
+ONE_COUNTS = Limit("storage.count", tries=1, period=timedelta(minutes=50))
 
 
 class StorageMeasurement(Base):
@@ -31,6 +33,16 @@ def find(session: Session, url: str) -> StorageMeasurement | None:
 def wanted(session: Session, url: str) -> bool:
     last = find(session, url)
     return last is None or last.measured_at < now() - EVERY
+
+
+def claim(session: Session, url: str) -> bool:
+    """Whether this worker is the one to count: of those who find it wanted at the same time, the first."""
+    return count_try(session, ONE_COUNTS, url) is None
+
+
+def give_up(session: Session, url: str) -> None:
+    """The count came to nothing: whoever next finds it wanted may try."""
+    forgive(session, ONE_COUNTS, url)
 
 
 def note(session: Session, url: str, *, files: int, size: int) -> None:
