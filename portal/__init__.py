@@ -16,13 +16,13 @@ from domain.errors import DomainError
 from domain.identity.sessions import IDLE
 from domain.jobs.attention import count_attention
 from domain.refunds.counts import count_pending
-from portal import account, assets, audit, auth, errors, forgery, formats, help, jobs, referrals, refunds, roles, wording
+from portal import account, assets, audit, auth, errors, forgery, formats, health, help, jobs, referrals, refunds, roles, wording
 from web import auth as sessions
 from web.access import needs
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
-for part in (assets, auth, account, audit, help, jobs, referrals, refunds, roles):
+for part in (assets, auth, account, audit, health, help, jobs, referrals, refunds, roles):
     portal.register_blueprint(part.blp)
 
 
@@ -44,6 +44,7 @@ NAVIGATION = (
     Entry("Referrals", "gift", "portal.referrals.index", Permission.REFERRALS_LIST),
     Entry("Roles", "shield-check", "portal.roles.index", Permission.ROLES_LIST),
     Entry("Audit log", "scroll-text", "portal.audit.index", Permission.AUDIT_LIST),
+    Entry("Health", "activity", "portal.health.index", Permission.SYSTEM_HEALTH),
     Entry("Help", "circle-help", "portal.help.keys"),
 )
 

@@ -37,7 +37,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """`summary` says in one sentence what the bars show; `nothing` stands in for the table where every bar is empty."""
+    """`summary` says in one sentence what the bars show, `peak` how much the highest is.
+
+    `nothing` stands in for the table where every bar is empty.
+    """
 
     title: str
     heading: str
@@ -47,6 +50,7 @@ class Chart:
     width: str
     summary: str
     nothing: str
+    peak: str
     height: int = HEIGHT
     total_width: int = WIDTH
 
@@ -72,7 +76,8 @@ def bar_chart(
     `least_top` is what the full height stands for at least, so that one or two do not look like many.
     """
     columns = list(zip(*(one.values for one in series), strict=True))
-    top = max([sum(value or 0 for value in column) for column in columns] + [least_top])
+    highest = max((sum(value or 0 for value in column) for column in columns), default=0)
+    top = max(highest, least_top)
     step = WIDTH / max(len(labels), 1)
     bars = [
         Bar(
@@ -80,11 +85,11 @@ def bar_chart(
             f"{place * step + step * 0.1:.1f}",
             stack(column, series, top),
             [told(value, figure) for value in column],
-            f"{label}: {', '.join(f'{told(value, figure)} {one.word.lower()}' for value, one in zip(column, series, strict=True))}",
+            f"{label}: {words(column, series, figure)}",
         )
         for place, (label, column) in enumerate(zip(labels, columns, strict=True))
     ]
-    return Chart(title, heading, series, bars, marks, f"{step * 0.8:.1f}", summary or title, nothing)
+    return Chart(title, heading, series, bars, marks, f"{step * 0.8:.1f}", summary or title, nothing, figure(highest) if highest else "")
 
 
 def stack(column: Sequence[float | None], series: Sequence[Series], top: float) -> list[Piece]:
@@ -97,6 +102,12 @@ def stack(column: Sequence[float | None], series: Sequence[Series], top: float) 
             pieces.append(Piece(one.tone, f"{edge:.1f}", f"{high:.1f}"))
             edge -= 1
     return pieces
+
+
+def words(column: Sequence[float | None], series: Sequence[Series], figure: Callable[[float], str]) -> str:
+    if len(series) == 1:
+        return told(column[0], figure)
+    return ", ".join(f"{told(value, figure)} {one.word.lower()}" for value, one in zip(column, series, strict=True))
 
 
 def told(value: float | None, figure: Callable[[float], str]) -> str:

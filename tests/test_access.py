@@ -85,6 +85,8 @@ ADMIN_WITH = {
     "permissions.who_can": Permission.ROLES_LIST,
     "portal.audit.index": Permission.AUDIT_LIST,
     "portal.audit.show": Permission.AUDIT_LIST,
+    "portal.health.index": Permission.SYSTEM_HEALTH,
+    "portal.health.now": Permission.SYSTEM_HEALTH,
     "portal.jobs.cancel_several": Permission.JOBS_LIST,
     "portal.jobs.cancel_several_form": Permission.JOBS_LIST,
     "portal.jobs.decide": Permission.REFUNDS_APPROVE,

@@ -208,11 +208,12 @@ def chart(hours: Sequence[Hour]) -> Chart:
     clocks = [f"{hour.start.astimezone(zone()):%H:%M}" for hour in hours]
     outcomes = (("Succeeded", "main"), ("Failed", "danger"), ("Cancelled", "muted"))
     finished = sum(hour.succeeded + hour.failed + hour.cancelled for hour in hours)
+    many = f"{number(finished)} {'job' if finished == 1 else 'jobs'}"
     return bar_chart(
-        "Finished per hour, last 24 h",
+        "Jobs finished per hour, last 24 h",
         clocks,
         [Series(word, [getattr(hour, word.lower()) for hour in hours], tone) for word, tone in outcomes],
         marks=[*clocks[::6], "now"],
-        summary=f"{number(finished)} jobs finished in the last 24 hours, {number(sum(hour.failed for hour in hours))} of them failed.",
+        summary=f"{many} finished in the last 24 hours, {number(sum(hour.failed for hour in hours))} of them failed.",
         nothing="No job has finished in the last 24 hours.",
     )
