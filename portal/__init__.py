@@ -16,13 +16,30 @@ from domain.errors import DomainError
 from domain.identity.sessions import IDLE
 from domain.jobs.attention import count_attention
 from domain.refunds.counts import count_pending
-from portal import account, assets, audit, auth, errors, forgery, formats, health, help, jobs, referrals, refunds, roles, wording
+from portal import (
+    account,
+    admins,
+    assets,
+    audit,
+    auth,
+    errors,
+    forgery,
+    formats,
+    health,
+    help,
+    invitation,
+    jobs,
+    referrals,
+    refunds,
+    roles,
+    wording,
+)
 from web import auth as sessions
 from web.access import needs
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
-for part in (assets, auth, account, audit, health, help, jobs, referrals, refunds, roles):
+for part in (assets, auth, account, admins, audit, health, help, invitation, jobs, referrals, refunds, roles):
     portal.register_blueprint(part.blp)
 
 
@@ -43,6 +60,7 @@ NAVIGATION = (
     Entry("Jobs", "layers", "portal.jobs.index", Permission.JOBS_LIST, lambda: count_attention(db.session, g.actor), "running or failed"),
     Entry("Referrals", "gift", "portal.referrals.index", Permission.REFERRALS_LIST),
     Entry("Roles", "shield-check", "portal.roles.index", Permission.ROLES_LIST),
+    Entry("Admins", "users-round", "portal.admins.index", Permission.ADMINS_LIST),
     Entry("Audit log", "scroll-text", "portal.audit.index", Permission.AUDIT_LIST),
     Entry("Health", "activity", "portal.health.index", Permission.SYSTEM_HEALTH),
     Entry("Help", "circle-help", "portal.help.keys"),

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import Flask, Response, g, make_response, render_template, request, url_for
-from marshmallow.fields import Field
 
 from portal.htmx import go, page_path, partial, refusal_place
+from web.inputs.fields import Said
 from web.problems import Problem, shown_by
 from web.requests import request_id
 
@@ -32,6 +32,11 @@ CODES = {
     "CANNOT_CANCEL": "Too late to cancel",
     "CANNOT_DELETE": "Not finished yet",
     "CANNOT_RETRY": "Not run again",
+    "LAST_SUPER_ADMIN": "Somebody must be left",
+    "OWN_ACCOUNT": "Not your own account",
+    "EMAIL_TAKEN": "There is such an admin already",
+    "ALREADY_INVITED": "Invited already",
+    "INVITATION_OVER": "This invitation is over",
     "SYSTEM_ROLE": "A system role stays as it is",
     "ROLE_EXISTS": "There is such a role already",
     "ROLE_IN_USE": "Somebody holds this role",
@@ -41,7 +46,7 @@ CODES = {
     "IDEMPOTENCY_KEY_REUSED": "This form was sent before",
     "IDEMPOTENCY_IN_FLIGHT": "Still working on it",
 }
-MISSING = Field.default_error_messages["required"]
+MISSING = Said.default_error_messages["required"]
 SENTENCES = {
     404: "There is nothing at this address. It may have moved, or never been.",
     405: "There is nothing at this address. It may have moved, or never been.",

@@ -34,6 +34,6 @@ def check() -> None:
     try:
         csrf.protect()
     except CSRFError:
-        if not g.get("actor") and request.blueprint != "portal.auth":
+        if not g.get("actor") and request.blueprint not in ("portal.auth", "portal.invitation"):
             raise Unauthenticated("Sign in first.") from None
         raise StalePage("You signed in anew since this page was opened, and nothing was sent. Send it again.") from None

@@ -128,3 +128,13 @@ def count_approvers(session: Session) -> Approvers:
     needed = {EVERYTHING, Permission.REFUNDS_APPROVE.value}
     able = [confirmed_at for confirmed_at, permissions in rows if needed & set(permissions)]
     return Approvers(len(able), sum(confirmed_at is not None for confirmed_at in able))
+
+
+def assignable_roles(session: Session) -> list[Role]:
+    """The roles that can be given to somebody, by name."""
+    return sorted(session.scalars(select(Role).where(Role.can_be_assigned)), key=lambda role: role.name.casefold())
+
+
+def role_names(session: Session) -> dict[str, str]:
+    """What each role is called, for the filters of a list; in the order of the names."""
+    return dict(session.execute(select(Role.id, Role.name).order_by(Role.name)).all())

@@ -5,8 +5,11 @@ from functools import partial
 from flask import Blueprint, g, render_template, request, url_for
 
 from domain.access import Permission
+from domain.audit.queries import list_for_object
 from domain.errors import NotFound
 from domain.roles import commands, queries
+from domain.roles.models import Role
+from portal import timelines
 from portal.errors import refusals_go_to
 from portal.forms import read_form, typed_version
 from portal.htmx import go, render
@@ -68,7 +71,9 @@ def create():
 @needs(Permission.ROLES_LIST)
 def show(role_id):
     detail = queries.get_role(db.session(), g.actor, role_id)
-    return render_template("roles/show.html", detail=detail, role=detail.role, groups=showing.groups(detail.role.allows))
+    timeline = timelines.timeline(list_for_object(db.session(), Role, role_id))
+    groups = showing.groups(detail.role.allows)
+    return render_template("roles/show.html", detail=detail, role=detail.role, groups=groups, timeline=timeline)
 
 
 @blp.get("/<role_id>/change")

@@ -14,7 +14,11 @@ NAME = {"description": "What people call the role; no two roles are called the s
 def permissions(**options: Any) -> fields.List:
     return fields.List(
         Text(max=100, metadata={"enum": CATALOGUE}),
-        error_messages={"required": "It is missing.", "null": "It cannot be null.", "invalid": "Send a list of permissions."},
+        error_messages={
+            "required": "Choose at least one permission.",
+            "null": "It cannot be null.",
+            "invalid": "Send a list of permissions.",
+        },
         metadata={"description": "`*` is all of them; there is no other pattern.", "minItems": 1},
         **options,
     )
