@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from domain.marketplace.models import Referral, User
@@ -84,6 +84,10 @@ RULES: dict[RiskCode, Any] = {
 }
 
 
+# Made once: it is long, and each page asks it.
+FACTS = select(Referral.id, same_email(), same_name(), nearby()).where(Referral.id.in_(bindparam("ids", expanding=True)))
+
+
 def risks_of(session: Session, referral_ids: Collection[UUID]) -> dict[UUID, list[Risk]]:
     """The marks of these referrals, with their reasons in words."""
     if not referral_ids:
@@ -91,7 +95,7 @@ def risks_of(session: Session, referral_ids: Collection[UUID]) -> dict[UUID, lis
     returns: dict[UUID, list[Return]] = defaultdict(list)
     for one in returns_of(session, referral_ids):
         returns[one.referral_id].append(one)
-    facts = session.execute(select(Referral.id, same_email(), same_name(), nearby()).where(Referral.id.in_(referral_ids)))
+    facts = session.execute(FACTS, {"ids": list(referral_ids)})
     return {id: list(marks(one_box, one_name, around, returns[id])) for id, one_box, one_name, around in facts}
 
 
