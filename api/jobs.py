@@ -35,7 +35,7 @@ def index(filters: JobFilters) -> dict[str, Any]:
 
 
 @blp.post("")
-@needs(Permission.ANALYTICS_VIEW, Permission.REFUNDS_APPROVE)
+@needs(Permission.ANALYTICS_VIEW, Permission.REFUNDS_APPROVE, Permission.AUDIT_LIST)
 @idempotent()
 @blp.arguments(JobStart)
 @blp.response(200, envelope(JobStartedSchema))
@@ -43,7 +43,7 @@ def index(filters: JobFilters) -> dict[str, Any]:
 def start(wish: dict[str, Any]) -> dict[str, Any]:
     """Start an export or a bulk decision.
 
-    `analytics_export` needs `analytics:view`, `bulk_operation` needs `refunds:approve`.
+    `analytics_export` needs `analytics:view`, `audit_export` needs `audit:list`, `bulk_operation` needs `refunds:approve`.
     """
     return {"data": started(commands.start(db.session(), g.actor, wish["type"], wish["parameters"]))}
 

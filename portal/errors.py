@@ -37,6 +37,7 @@ CODES = {
     "EMAIL_TAKEN": "There is such an admin already",
     "ALREADY_INVITED": "Invited already",
     "INVITATION_OVER": "This invitation is over",
+    "VERIFICATION_UNDER_WAY": "Already under way",
     "SYSTEM_ROLE": "A system role stays as it is",
     "ROLE_EXISTS": "There is such a role already",
     "ROLE_IN_USE": "Somebody holds this role",

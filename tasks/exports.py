@@ -19,7 +19,7 @@ TRIES_OF_STORAGE = 5
 WRITTEN = 95  # per cent; the rest is closing the file and storing it
 
 
-def analytics_export(work: Work) -> Outcome:
+def make_export(work: Work) -> Outcome:
     try:
         with read_only(), work.context.sessions() as session:
             export = prepare(session, work.job)

@@ -9,6 +9,7 @@ from threading import Thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from domain import idempotency
+from domain.audit import checks
 from domain.db import read_only
 from domain.health import storage_usage
 from domain.identity.tidying import forget_old
@@ -39,6 +40,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("reconcile", RECONCILE_SECONDS, ask_for_reconciliation),
         ("fold", FOLD_SECONDS, fold_counts),
         ("cleanup", CLEANUP_SECONDS, ask_for_cleanup),
+        ("verification", CLEANUP_SECONDS, ask_for_verification),
         ("tidy", TIDY_SECONDS, tidy),
         ("files", COUNT_FILES_SECONDS, count_files),
     ]
@@ -133,6 +135,14 @@ def count_files(context: Context, _bell: Bell) -> None:
         return
     with context.sessions.begin() as session:
         storage_usage.note(session, url, files=files, size=size)
+
+
+def ask_for_verification(context: Context, _bell: Bell) -> None:
+    with read_only(), context.sessions.begin() as session:
+        if not checks.wanted(session):
+            return
+    with context.sessions.begin() as session:
+        checks.request(session)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from domain.jobs.outcomes import Outcome
-from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION, CLEANUP, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE
-from tasks import bulk, cleanup, exports, notifications, refunds
+from domain.jobs.types import (
+    ANALYTICS_EXPORT,
+    AUDIT_EXPORT,
+    AUDIT_VERIFY,
+    BULK_OPERATION,
+    CLEANUP,
+    NOTIFICATION,
+    REFUND_PROCESSING,
+    REFUND_RECONCILE,
+)
+from tasks import audit, bulk, cleanup, exports, notifications, refunds
 from tasks.work import Work
 
 Handler = Callable[[Work], Outcome]
@@ -16,6 +25,8 @@ HANDLERS: dict[str, Handler] = {
     REFUND_RECONCILE.name: refunds.refund_reconcile,
     NOTIFICATION.name: notifications.notification,
     BULK_OPERATION.name: bulk.bulk_operation,
-    ANALYTICS_EXPORT.name: exports.analytics_export,
+    ANALYTICS_EXPORT.name: exports.make_export,
     CLEANUP.name: cleanup.cleanup,
+    AUDIT_EXPORT.name: exports.make_export,
+    AUDIT_VERIFY.name: audit.audit_verify,
 }

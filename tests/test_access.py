@@ -75,7 +75,10 @@ ADMIN_WITH = {
     "admins.index": Permission.ADMINS_LIST,
     "admins.reset_mfa": Permission.ADMINS_MANAGE,
     "admins.show": Permission.ADMINS_LIST,
+    "audit.chain": Permission.AUDIT_LIST,
     "audit.index": Permission.AUDIT_LIST,
+    "audit.show": Permission.AUDIT_LIST,
+    "audit.verify": Permission.AUDIT_LIST,
     "invitations.invite": Permission.ADMINS_MANAGE,
     "invitations.resend": Permission.ADMINS_MANAGE,
     "invitations.waiting": Permission.ADMINS_LIST,
@@ -101,8 +104,11 @@ ADMIN_WITH = {
     "portal.admins.show": Permission.ADMINS_LIST,
     "portal.admins.withdraw": Permission.ADMINS_MANAGE,
     "portal.admins.withdraw_form": Permission.ADMINS_MANAGE,
+    "portal.audit.export": Permission.AUDIT_LIST,
+    "portal.audit.export_form": Permission.AUDIT_LIST,
     "portal.audit.index": Permission.AUDIT_LIST,
     "portal.audit.show": Permission.AUDIT_LIST,
+    "portal.audit.verify": Permission.AUDIT_LIST,
     "portal.health.index": Permission.SYSTEM_HEALTH,
     "portal.health.now": Permission.SYSTEM_HEALTH,
     "portal.jobs.cancel_several": Permission.JOBS_LIST,
@@ -158,7 +164,7 @@ ADMIN_WITH = {
 }
 OR_WITH = {
     "jobs.index": Permission.JOBS_LIST_ALL,
-    "jobs.start": Permission.REFUNDS_APPROVE,
+    "jobs.start": (Permission.REFUNDS_APPROVE, Permission.AUDIT_LIST),
     "portal.jobs.cancel_several": Permission.JOBS_LIST_ALL,
     "portal.jobs.cancel_several_form": Permission.JOBS_LIST_ALL,
     "portal.jobs.delete_several": Permission.JOBS_LIST_ALL,
@@ -218,7 +224,8 @@ def test_every_route_is_listed_once(app: Flask):
 def test_every_route_asks_for_what_is_listed(app: Flask, subtests):
     listed = dict.fromkeys(ANY_ADMIN, ())
     for endpoint, permission in ADMIN_WITH.items():
-        listed[endpoint] = (permission, OR_WITH[endpoint]) if endpoint in OR_WITH else (permission,)
+        others = OR_WITH.get(endpoint, ())
+        listed[endpoint] = (permission, *(others if isinstance(others, tuple) else (others,)))
     for endpoint, view in app.view_functions.items():
         with subtests.test(endpoint=endpoint):
             assert getattr(view, "needs", None) == listed.get(endpoint)

@@ -17,6 +17,9 @@ class AuditEntry(Base):
         Index("ix_audit_entries_actor_id_sequence", "actor_id", "sequence"),
         Index("ix_audit_entries_action_sequence", "action", "sequence"),
         Index("ix_audit_entries_created_at", "created_at"),
+        Index("ix_audit_entries_request_id_sequence", "request_id", "sequence"),
+        Index("ix_audit_entries_ip_sequence", "ip", "sequence"),
+        Index("ix_audit_entries_actor_name_sequence", "actor_name", "sequence"),
     )
 
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

@@ -47,11 +47,11 @@ class AuditFilters(PageRequest):
         plain = (self.actor, self.object_type, self.object_id, self.request_id, self.ip, self.from_, self.to, self.q)
         return bool(self.action) or any(value is not None for value in plain)
 
-    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
+    def conditions(self) -> list[ColumnElement[bool]]:
         """Every filter but `action`, of which there may be several."""
         found: list[ColumnElement[bool]] = []
         if self.actor is not None:
-            found.append(acted_by(session, self.actor))
+            found.append(acted_by(self.actor))
         for column in (AuditEntry.object_type, AuditEntry.object_id, AuditEntry.request_id, AuditEntry.ip):
             value = getattr(self, column.key)
             if value is not None:
@@ -68,7 +68,7 @@ class AuditFilters(PageRequest):
 def list_entries(session: Session, actor: Actor, filters: AuditFilters, *, count_to: int | None = None) -> Page[AuditEntry]:
     """A page of entries, newest first. With `count_to`, `total_items` stops there: counting on through a long log is dear."""
     actor.require(Permission.AUDIT_LIST)
-    conditions = filters.conditions(session)
+    conditions = filters.conditions()
     place = [*conditions, *near(session, filters)]
     older_than = filters.older_than if filters.cursor is None else decode(filters.cursor)
     upwards = older_than is None and filters.newer_than is not None
@@ -153,12 +153,13 @@ def forth(moment: datetime) -> datetime:
         return moment
 
 
-def acted_by(session: Session, actor: str) -> ColumnElement[bool]:
+def acted_by(actor: str) -> ColumnElement[bool]:
+    if "@" in actor:
+        return AuditEntry.actor_id == select(Admin.id).where(Admin.email == normalised_email(actor)).scalar_subquery()
     try:
         return AuditEntry.actor_id == UUID(actor)
     except ValueError:
-        admin_id = session.scalar(select(Admin.id).where(Admin.email == normalised_email(actor)))
-        return AuditEntry.actor_name == actor if admin_id is None else AuditEntry.actor_id == admin_id
+        return AuditEntry.actor_name == actor
 
 
 def told(text: str) -> ColumnElement[bool]:
@@ -197,6 +198,17 @@ def list_of_request(session: Session, actor: Actor, request_id: str, most: int =
     """What one request did, in its order."""
     actor.require(Permission.AUDIT_LIST)
     return session.scalars(select(AuditEntry).where(AuditEntry.request_id == request_id).order_by(AuditEntry.sequence).limit(most)).all()
+
+
+def list_around(session: Session, actor: Actor, entry: AuditEntry, most: int = 5) -> Sequence[AuditEntry]:
+    """What was done to the same object just before and just after, newest first."""
+    actor.require(Permission.AUDIT_LIST)
+    if entry.object_id is None:
+        return []
+    same = select(AuditEntry).where(AuditEntry.object_type == entry.object_type, AuditEntry.object_id == entry.object_id)
+    before = session.scalars(same.where(AuditEntry.sequence < entry.sequence).order_by(AuditEntry.sequence.desc()).limit(most)).all()
+    after = session.scalars(same.where(AuditEntry.sequence > entry.sequence).order_by(AuditEntry.sequence).limit(most)).all()
+    return [*after[::-1], *before]
 
 
 def list_actors(session: Session, actor: Actor, most: int = 100) -> list[tuple[UUID, str]]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import event, select
+from sqlalchemy import Row, event, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from domain.access import Actor
@@ -82,8 +82,8 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def digest(entry: AuditEntry) -> str:
-    """SHA-256 over the previous hash and every fact of the entry, as canonical JSON."""
+def digest(entry: AuditEntry | Row[Any]) -> str:
+    """SHA-256 over the previous hash and every fact of the entry (or of its row), as canonical JSON."""
     facts = {
         "sequence": entry.sequence,
         "id": str(entry.id),

@@ -14,12 +14,13 @@ from domain.access import SYSTEM, Actor, Permission
 from domain.errors import Forbidden
 from domain.exports.cells import Row
 from domain.exports.reports import REPORTS
-from domain.exports.request import ExportRequest, read_request
+from domain.exports.request import ExportRequest, Format, read_audit_request, read_request
 from domain.identity.models import Admin
 from domain.jobs.models import Job
-from domain.jobs.types import type_of
+from domain.jobs.types import ANALYTICS_EXPORT, AUDIT_EXPORT, type_of
 
 READ_AT_ONCE = 1000
+EXPORTS = (ANALYTICS_EXPORT.name, AUDIT_EXPORT.name)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Export:
 
 def prepare(session: Session, job: Job) -> Export:
     """What the job asks for, if its creator may still have it: the role counts as it is now. Raises Invalid, Forbidden."""
-    request = read_request(job.payload)
+    request = read_audit_request(job.payload) if job.type == AUDIT_EXPORT.name else read_request(job.payload)
     creator = creator_now(session, job)
     for permission in type_of(job.type).permissions(job.payload):
         creator.require(permission)
@@ -80,4 +81,4 @@ def record_finished(session: Session, job: Job, export: Export, result: dict[str
 def stored_name(job: Job) -> str | None:
     """Where in storage the export's file is or would be; None for a job that is no export."""
     format = job.payload.get("format") or "csv"
-    return f"exports/{job.id}.{format}" if job.type == "analytics_export" and format in ("csv", "xlsx") else None
+    return f"exports/{job.id}.{format}" if job.type in EXPORTS and format in set(Format) else None

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
+from domain.exports.audit import Entries
 from domain.exports.bookings import Bookings
 from domain.exports.cells import Row
 from domain.exports.payments import Payments
@@ -34,4 +35,5 @@ REPORTS: dict[ReportType, Report] = {
     ReportType.PAYMENTS: Payments(),
     ReportType.REFUNDS: Refunds(),
     ReportType.REFERRALS: Referrals(),
+    ReportType.AUDIT: Entries(),
 }

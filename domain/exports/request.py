@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
+from domain.audit.queries import AuditFilters
 from domain.db import now
 from domain.errors import Invalid
 from domain.marketplace.models import PayoutStatus
@@ -30,6 +31,11 @@ class ReportType(StrEnum):
     PAYMENTS = "payments"
     REFUNDS = "refunds"
     REFERRALS = "referrals"
+    AUDIT = "audit"
+
+
+ANALYTICS = (ReportType.BOOKINGS, ReportType.PAYMENTS, ReportType.REFUNDS, ReportType.REFERRALS)
+"""What an analytics_export is of; an audit_export is of the audit log."""
 
 
 class Format(StrEnum):
@@ -45,7 +51,7 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """`first` and `last` are days in UTC, both included. `refunds` and `referrals` narrow the report as they narrow the list."""
+    """`first` and `last` are days in UTC, both included. `refunds`, `referrals` and `entries` narrow the report as they narrow the list."""
 
     report_type: ReportType
     format: Format = Format.CSV
@@ -53,6 +59,7 @@ class ExportRequest:
     last: date | None = None
     refunds: RefundFilters = field(default_factory=RefundFilters)
     referrals: ReferralFilters = field(default_factory=ReferralFilters)
+    entries: AuditFilters = field(default_factory=AuditFilters)
 
     @property
     def from_(self) -> datetime | None:
@@ -82,13 +89,11 @@ NARROWING = {
 
 
 def read_request(parameters: Mapping[str, Any]) -> ExportRequest:
-    """The parameters of a job, checked. Raises Invalid, naming the field and saying what to write."""
+    """The parameters of an analytics_export, checked. Raises Invalid, naming the field and saying what to write."""
     report_type = choice(parameters, "report_type", ReportType)
-    if report_type is None:
-        raise Invalid(f"Write one of {', '.join(ReportType)}.", field="report_type")
-    first, last = day(parameters, "from"), day(parameters, "to")
-    if first and last and first > last:
-        raise Invalid("It is after to: swap the two.", field="from")
+    if report_type is None or report_type not in ANALYTICS:
+        raise Invalid(f"Write one of {', '.join(ANALYTICS)}.", field="report_type")
+    first, last = days(parameters)
     refuse_foreign_filters(parameters, report_type)
     request = ExportRequest(report_type, choice(parameters, "format", Format) or Format.CSV, first, last)
     if report_type is ReportType.REFUNDS:
@@ -135,6 +140,33 @@ def referral_filters(parameters: Mapping[str, Any], request: ExportRequest) -> R
         currency=text(parameters, "currency", 3),
         q=text(parameters, "q", 200),
     )
+
+
+def read_audit_request(parameters: Mapping[str, Any]) -> ExportRequest:
+    """The parameters of an audit_export, checked in the same way."""
+    first, last = days(parameters)
+    request = ExportRequest(ReportType.AUDIT, choice(parameters, "format", Format) or Format.CSV, first, last)
+    plain: dict[str, Any] = {name: text(parameters, name, longest) for name, longest in AUDIT_NARROWING.items()}
+    return replace(request, entries=AuditFilters(from_=request.from_, to=request.before, action=names(parameters, "action"), **plain))
+
+
+AUDIT_NARROWING = {"actor": 320, "object_type": 50, "object_id": 100, "request_id": 100, "ip": 64, "q": 200}
+
+
+def days(parameters: Mapping[str, Any]) -> tuple[date | None, date | None]:
+    first, last = day(parameters, "from"), day(parameters, "to")
+    if first and last and first > last:
+        raise Invalid("It is after to: swap the two.", field="from")
+    return first, last
+
+
+def names(parameters: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Words of any kind: a list, or with commas between them."""
+    found = parameters.get(name) or []
+    parts = found.split(",") if isinstance(found, str) else found
+    if not isinstance(parts, list) or not all(isinstance(part, str) and len(part) <= 100 and not UNSTORABLE.search(part) for part in parts):
+        raise Invalid("Write one or more words with commas between them.", field=name)
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 def choice(parameters: Mapping[str, Any], name: str, known: type[T]) -> T | None:

@@ -13,15 +13,16 @@ from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import SYSTEM
 from domain.db import now
-from domain.jobs import events
+from domain.jobs import events, periodic
 from domain.jobs.commands import enqueue_unless_live
-from domain.jobs.models import Job, JobStatus
+from domain.jobs.models import Job
+from domain.jobs.periodic import UNFINISHED
 from domain.jobs.types import CLEANUP
 
 EVERY = timedelta(days=1)
@@ -29,21 +30,9 @@ AFTER_A_FAILURE = timedelta(hours=1)
 STRAY_AFTER = timedelta(days=1)
 AT_ONCE = 200
 
-UNFINISHED = (JobStatus.PENDING, JobStatus.PROCESSING)
-
 
 def wanted(session: Session) -> bool:
-    """Whether none is on its way, the last that succeeded was begun a day ago, and the last that failed an hour ago."""
-    moment = now()
-    found = select(Job.id).where(
-        Job.type == CLEANUP.name,
-        or_(
-            Job.status.in_(UNFINISHED),
-            (Job.status == JobStatus.SUCCEEDED) & (Job.created_at > moment - EVERY),
-            (Job.status == JobStatus.FAILED) & (Job.finished_at > moment - AFTER_A_FAILURE),
-        ),
-    )
-    return session.scalar(found.limit(1)) is None
+    return periodic.wanted(session, CLEANUP.name, every=EVERY, after_a_failure=AFTER_A_FAILURE)
 
 
 def request(session: Session) -> Job | None:

@@ -1,13 +1,18 @@
 """/audit, as people read it: nothing here changes an entry."""
 
-from flask import Blueprint, g, render_template, url_for
+from flask import Blueprint, Response, g, render_template, url_for
 
 from domain.access import Permission
-from domain.audit import queries
-from portal.audit import listing, showing
+from domain.audit import checks, queries
+from domain.jobs import commands
+from domain.jobs.models import Job
+from domain.jobs.types import AUDIT_EXPORT
+from portal.audit import listing, showing, starting
+from portal.errors import refusals_go_to
 from portal.htmx import go, page_arguments, render
 from web.access import needs
 from web.db import db
+from web.idempotency import idempotent
 
 blp = Blueprint("audit", __name__, url_prefix="/audit")
 
@@ -33,6 +38,32 @@ def index():
 def show(entry_id):
     entry = queries.get_entry(db.session(), g.actor, entry_id)
     return render_template("audit/show.html", **showing.detail_context(entry))
+
+
+@blp.get("/export")
+@needs(Permission.AUDIT_LIST)
+def export_form(refusal=None):
+    return starting.export_form(refusal)
+
+
+@blp.post("/export")
+@needs(Permission.AUDIT_LIST)
+@idempotent()
+def export():
+    refusals_go_to(export_form)
+    return show_job(commands.start(db.session(), g.actor, AUDIT_EXPORT.name, starting.read_export()))
+
+
+@blp.post("/verify")
+@needs(Permission.AUDIT_LIST)
+@idempotent()
+def verify():
+    """Have the whole chain computed anew."""
+    return show_job(checks.ask(db.session(), g.actor))
+
+
+def show_job(job: Job) -> Response:
+    return go(url_for("portal.jobs.show", job_id=job.id))
 
 
 @blp.app_template_global()

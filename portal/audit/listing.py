@@ -8,9 +8,11 @@ from uuid import UUID
 from flask import g, url_for
 
 from domain.access import SYSTEM, operator
+from domain.audit.checks import BROKEN, OLD, WHOLE, last_verification
 from domain.audit.models import AuditEntry
 from domain.audit.objects import Names, name_objects
 from domain.audit.queries import AuditFilters, list_actors
+from domain.db import now
 from domain.identity.models import Door
 from domain.identity.sessions import visitor
 from domain.pagination import Page
@@ -105,6 +107,8 @@ def list_context(query: AuditQuery, page: Page[AuditEntry], refusals: list[str])
         "kinds": [] if query.action or query.group else kinds(query),
         "objects": [] if query.object else [{"word": word, "url": query.url(object=name)} for name, (word, _) in OBJECTS.items()],
         "rows": [line(entry, names) for entry in page],
+        "seal": seal(),
+        "export_url": query.url("portal.audit.export_form"),
         "found_words": f"{total} {'entry' if page.total_items == 1 else 'entries'}",
         "zone": zone_words(),
         "nothing": nothing(query),
@@ -112,6 +116,24 @@ def list_context(query: AuditQuery, page: Page[AuditEntry], refusals: list[str])
         "newer_url": query.url(after=str(page.items[0].sequence)) if page.items and (query.before or query.after) else None,
         "older_url": query.url(before=str(page.items[-1].sequence)) if page.next_cursor else None,
     }
+
+
+def seal() -> dict[str, Any]:
+    """Whether the chain held when it was last verified."""
+    last = last_verification(db.session(), g.actor)
+    if last is None:
+        return {"words": "Not verified yet", "icon": "circle-dashed", "tone": "neutral", "at": None, "broken": False}
+    told = {"at": last.at, "by": last.by, "url": url_for("portal.audit.show", entry_id=last.entry.id), "broken": not last.whole}
+    if not last.whole:
+        return told | {"words": f"The audit log is broken at entry {last.broken_at}", "what": sentence(last.what)}
+    entries = f"{number(last.entries)} {'entry' if last.entries == 1 else 'entries'}"
+    if now() - last.at > OLD:
+        return told | {"words": f"Whole, {entries}, but not verified lately", "icon": "hourglass", "tone": "warning"}
+    return told | {"words": f"Whole, {entries}", "icon": "shield-check", "tone": "success"}
+
+
+def sentence(text: str | None) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
 
 
 def line(entry: AuditEntry, names: Names) -> dict[str, Any]:
@@ -148,6 +170,8 @@ def facts(entry: AuditEntry) -> str:
         return "over the API" if details.get("door") == Door.API else "in the portal"
     if entry.action == "export.finished":
         return ", ".join(part for part in (counted(details.get("rows"), "row"), size(details.get("bytes"))) if part)
+    if entry.action in (WHOLE, BROKEN):
+        return counted(details.get("entries"), "entry", "entries")
     told = [f"{words(name)} {value(given)[:60]}" for name, given in details.items() if given not in (None, "", [], {})]
     return ", ".join(told[:3])
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import g, render_template, request, url_for
 
 from domain.exports.permissions import permissions_for
-from domain.exports.request import NARROWING, Format, ReportType, read_request
+from domain.exports.request import ANALYTICS, NARROWING, Format, ReportType, read_request
 from domain.money import format_money
 from domain.refunds.models import Alternative
 from domain.refunds.preview import preview_decisions
@@ -33,8 +33,8 @@ class Choice:
 
 def reports() -> list[Choice]:
     """What this person may carry away: nothing they may not list."""
-    needed = {each: permissions_for({"report_type": str(each)}) for each in ReportType}
-    return [Choice(str(each), each.capitalize()) for each in ReportType if all(g.actor.can(one) for one in needed[each])]
+    needed = {each: permissions_for({"report_type": str(each)}) for each in ANALYTICS}
+    return [Choice(str(each), each.capitalize()) for each in ANALYTICS if all(g.actor.can(one) for one in needed[each])]
 
 
 def export_form(narrowed: ReportType | None, refusal: Refusal | None = None) -> str:

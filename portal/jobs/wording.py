@@ -7,6 +7,7 @@ from flask import url_for
 
 from domain.access import Actor, Permission
 from domain.db import now
+from domain.exports.making import EXPORTS
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.queries import JobRow
 from domain.jobs.types import type_of
@@ -22,6 +23,8 @@ STATUSES = {
 }
 ICONS = {
     "analytics_export": "file-spreadsheet",
+    "audit_export": "file-spreadsheet",
+    "audit_verify": "shield-check",
     "bulk_operation": "list-checks",
     "notification": "mail",
     "refund_processing": "receipt-text",
@@ -45,10 +48,9 @@ def icon_of(job: Job) -> str:
 def subject(job: Job) -> str:
     """What this one is about: RF-2026-001187; Refunds, 1–31 Oct 2026, CSV."""
     told = job.payload
-    if job.type == "analytics_export":
-        return ", ".join(
-            part for part in (str(told.get("report_type", "")).capitalize(), period(told), str(told.get("format", "")).upper()) if part
-        )
+    if job.type in EXPORTS:
+        what = "Audit log" if job.type == "audit_export" else str(told.get("report_type", "")).capitalize()
+        return ", ".join(part for part in (what, period(told), str(told.get("format", "")).upper()) if part)
     if job.type == "bulk_operation":
         count = len(told.get("refund_ids") or [])
         return f"{str(told.get('action', 'decide')).capitalize()} {number(count)} {'refund' if count == 1 else 'refunds'}"
@@ -107,7 +109,9 @@ def waiting(job: Job) -> str:
 
 def result_words(job: Job) -> str:
     told = job.result or {}
-    if job.type == "analytics_export":
+    if job.type == "audit_verify":
+        return f"Whole, {counted(told.get('entries'), 'entry', 'entries')}"
+    if job.type in EXPORTS:
         return ", ".join(part for part in (counted(told.get("rows"), "row"), size(told.get("bytes")), expired(job)) if part) or "Done"
     if job.type == "bulk_operation":
         return figures(told.get("counts") or {}, most=4)
@@ -131,10 +135,10 @@ def figures(told: dict[str, Any], most: int) -> str:
     return ", ".join(f"{number(count)} {name.replace('_', ' ')}" for name, count in counts[:most]) or "Done"
 
 
-def counted(value: object, noun: str) -> str:
+def counted(value: object, noun: str, nouns: str = "") -> str:
     if not isinstance(value, int) or isinstance(value, bool):
         return ""
-    return f"{number(value)} {noun if value == 1 else noun + 's'}"
+    return f"{number(value)} {noun if value == 1 else nouns or noun + 's'}"
 
 
 def size(value: object) -> str:

@@ -58,7 +58,7 @@ def test_it_lists_the_newest_first(read, written):
     assert newest["previous_hash"] == answer["data"][1]["hash"]
     assert set(newest) == {
         *("id", "sequence", "created_at", "action", "actor", "object", "before", "after", "details"),
-        *("ip", "user_agent", "request_id", "previous_hash", "hash"),
+        *("changes", "ip", "user_agent", "request_id", "previous_hash", "hash"),
     }
 
 

@@ -24,9 +24,12 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from domain import audit
+from domain.access import SYSTEM
+from domain.audit.models import AuditEntry
 from tests.factories import make_admin, make_invitation, make_job, make_referral, make_refund, make_role
 
 SEED = 20251112
@@ -60,10 +63,12 @@ def ids(engine: Engine) -> dict[str, str]:
     with Session(engine) as session:
         refund, job, role = make_refund(session), make_job(session), make_role(session, "refunds:list")
         admin, invitation, referral = make_admin(session, role=role), make_invitation(session), make_referral(session)
+        audit.record(session, SYSTEM, "thing.changed", refund, before={"status": "pending"}, after={"status": "approved"})
         session.commit()
+        entry_id = session.scalars(select(AuditEntry.id).limit(1)).one()
         rows = {"refund_id": str(refund.id), "payment_id": str(refund.payment_id), "job_id": str(job.id), "referral_id": str(referral.id)}
         people = {"admin_id": str(admin.id), "invitation_id": str(invitation.id)}
-        return {**rows, **people, "role_id": role.id, "permission": "refunds:list"}
+        return {**rows, **people, "role_id": role.id, "permission": "refunds:list", "entry_id": str(entry_id)}
 
 
 @pytest.fixture

@@ -1,21 +1,8 @@
 """What may be asked of the audit log."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from domain.audit.queries import AuditFilters
 from web.inputs import ListQuery
-from web.inputs.fields import Text
-
-MOST_WORDS = 20
-
-
-class Words(Text):
-    """One word or several with commas between; answers a tuple."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
-        text = super()._deserialize(value, attr, data, **kwargs)
-        return tuple(dict.fromkeys(word.strip() for word in text.split(",", MOST_WORDS)[:MOST_WORDS] if word.strip()))
+from web.inputs.fields import Text, Words
 
 
 class AuditQuery(ListQuery):
@@ -25,3 +12,6 @@ class AuditQuery(ListQuery):
     action = Words(metadata={"description": "One or several with commas, as in refund.approved,refund.rejected."})
     object_type = Text(max=50, metadata={"example": "refund_requests"})
     object_id = Text(max=100)
+    request_id = Text(max=100, metadata={"description": "All that one request did: the `X-Request-Id` of its answer."})
+    ip = Text(max=64, metadata={"description": "The address that the request came from.", "example": "203.0.113.7"})
+    q = Text(max=200, metadata={"description": "Part of whatever an entry tells. It reads every entry that fits the rest: give days too."})

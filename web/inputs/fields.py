@@ -10,6 +10,7 @@ from uuid import UUID
 from marshmallow import ValidationError, fields, validate
 
 LARGEST = 2**63 - 1
+MOST_WORDS = 20
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -42,6 +43,19 @@ class Text(Said, fields.String):
         if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
             raise self.make_error("unstorable")
         return value.strip() if self.trimmed else value
+
+
+class Words(Text):
+    """One word or several with commas between; answers a tuple."""
+
+    default_error_messages = {"too_many": f"Write at most {MOST_WORDS} words."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, attr, data, **kwargs)
+        words = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+        if len(words) > MOST_WORDS:
+            raise self.make_error("too_many")
+        return words
 
 
 def length_error(min: int | None, max: int | None) -> str:

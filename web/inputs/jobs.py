@@ -8,10 +8,10 @@ from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, val
 
 from domain.jobs.models import JobStatus
 from domain.jobs.queries import JobFilters
-from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION, JOB_TYPES
+from domain.jobs.types import ANALYTICS_EXPORT, AUDIT_EXPORT, BULK_OPERATION, JOB_TYPES
 from domain.refunds.models import Alternative
 from web.inputs import SAID, Input, ListQuery
-from web.inputs.fields import Choice, Choices, Day, Flag, Id, Text
+from web.inputs.fields import Choice, Choices, Day, Flag, Id, Text, Words
 
 MOST_REFUNDS = 500
 
@@ -69,6 +69,30 @@ def written(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
+class AuditExportStart(Input):
+    type = Choice(StrEnum("AuditExportType", {"EXPORT": AUDIT_EXPORT.name}), required=True)
+    from_ = Day(
+        data_key="from", allow_none=True, load_default=None, metadata={"description": "The first day (UTC); from the beginning if null."}
+    )
+    to = Day(allow_none=True, load_default=None, metadata={"description": "The last day (UTC), included; to this moment if null."})
+    format = Choice(Format, load_default=Format.CSV)
+    actor = Text(max=320, metadata={"description": "An admin's id or e-mail address, or a name such as System."})
+    action = Words(metadata={"description": "One or several with commas, as in refund.approved,refund.rejected."})
+    object_type = Text(max=50)
+    object_id = Text(max=100)
+    request_id = Text(max=100)
+    ip = Text(max=64)
+    q = Text(max=200, metadata={"description": "Part of whatever an entry tells."})
+
+    @post_load
+    def parameters(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
+        first, last = data.pop("from_"), data.pop("to")
+        if first and last and first > last:
+            raise ValidationError({"from": ["It is after to: swap the two."]})
+        narrowed = {name: list(value) if isinstance(value, tuple) else value for name, value in data.items() if value}
+        return {"from": written(first), "to": written(last), **narrowed, "format": str(data["format"])}
+
+
 class BulkStart(Input):
     type = Choice(StrEnum("BulkType", {"BULK": BULK_OPERATION.name}), required=True)
     action = Choice(Action, required=True)
@@ -94,7 +118,11 @@ class BulkStart(Input):
         return {"refund_ids": ids, **words, **{name: data[name] for name in ("admin_notes", "notify_user", "notify_vendor")}}
 
 
-STARTS: dict[str, type[Input]] = {ANALYTICS_EXPORT.name: ExportStart, BULK_OPERATION.name: BulkStart}
+STARTS: dict[str, type[Input]] = {
+    ANALYTICS_EXPORT.name: ExportStart,
+    AUDIT_EXPORT.name: AuditExportStart,
+    BULK_OPERATION.name: BulkStart,
+}
 
 
 class JobStart(Schema):

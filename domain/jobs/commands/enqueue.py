@@ -61,11 +61,11 @@ def enqueue(
     return job
 
 
-def enqueue_unless_live(session: Session, type: str) -> Job | None:
+def enqueue_unless_live(session: Session, type: str, *, creator_id: UUID | None = None) -> Job | None:
     """Write a job of which one at a time is enough; None if another is on its way. Two may ask at once: the database keeps one."""
     try:
         with session.begin_nested():
-            job = enqueue(session, type, subject_id=THE_ONE)
+            job = enqueue(session, type, creator_id=creator_id, subject_id=THE_ONE)
             session.flush()
         return job
     except IntegrityError:
