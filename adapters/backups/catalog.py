@@ -1,0 +1,116 @@
+"""The folder of backups: one folder of files and one manifest each. What is being made is under a name of its own until it is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import UUID
+
+from domain.backups import manifest as manifests
+from domain.backups.errors import BackupCorrupt, BackupNotFound
+from domain.backups.manifest import Manifest
+
+UNFINISHED = ".unfinished"
+
+
+class Catalog:
+    """`folder/<id>/` has a backup's files, `folder/<id>.json` its manifest, written last: without it there is no backup."""
+
+    def __init__(self, folder: Path, signing: bytes):
+        self.folder, self.signing = folder, signing
+
+    def list(self) -> Sequence[Manifest]:
+        found = []
+        for path in self.documents():
+            with suppress(BackupCorrupt, BackupNotFound):
+                found.append(self.read(path))
+        return sorted(found, key=lambda manifest: (manifest.snapshot_at, str(manifest.id)), reverse=True)
+
+    def damaged(self) -> Sequence[str]:
+        names = []
+        for path in self.documents():
+            try:
+                self.read(path)
+            except BackupCorrupt:
+                names.append(path.stem)
+            except BackupNotFound:  # removed a moment ago
+                pass
+        return sorted(names)
+
+    def get(self, backup_id: UUID) -> Manifest:
+        return self.read(self.document(backup_id))
+
+    def read(self, path: Path) -> Manifest:
+        try:
+            manifest = manifests.read(path.read_bytes(), self.signing)
+        except FileNotFoundError:
+            raise BackupNotFound from None
+        except OSError as error:
+            raise BackupCorrupt(f"The manifest of backup {path.stem} cannot be read: {error.strerror}.") from None
+        if str(manifest.id) != path.stem:
+            raise BackupCorrupt(f"The manifest of backup {path.stem} is another backup's.")
+        return manifest
+
+    def documents(self) -> Iterator[Path]:
+        yield from self.folder.glob("????????-????-????-????-????????????.json")
+
+    def document(self, backup_id: UUID) -> Path:
+        return self.folder / f"{backup_id}.json"
+
+    def files(self, backup_id: UUID) -> Path:
+        return self.folder / str(backup_id)
+
+    @contextmanager
+    def unfinished(self, backup_id: UUID) -> Iterator[Path]:
+        """A folder for the files of a backup that is being made; it is gone at the end unless `keep` has taken it."""
+        draft = self.folder / f"{backup_id}{UNFINISHED}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True, mode=0o700)
+        try:
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def keep(self, draft: Path, manifest: Manifest) -> None:
+        """The files in their place first, then the manifest."""
+        draft.rename(self.files(manifest.id))
+        sync(self.folder)
+        self.write(manifest)
+
+    def write(self, manifest: Manifest) -> None:
+        path = self.document(manifest.id)
+        draft = path.with_suffix(f".{os.getpid()}.part")
+        with draft.open("wb") as file:
+            file.write(manifests.write(manifest, self.signing))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync(self.folder)
+
+    def remove(self, backup_id: UUID) -> None:
+        """The manifest first: a backup without its files must never be listed."""
+        self.document(backup_id).unlink(missing_ok=True)
+        sync(self.folder)
+        shutil.rmtree(self.files(backup_id), ignore_errors=True)
+
+    def remove_rests(self) -> None:
+        """What a process that died left behind; call only while no operation runs."""
+        for path in self.folder.glob(f"*{UNFINISHED}"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob("*.part"):
+            path.unlink(missing_ok=True)
+        for path in self.folder.glob("????????-????-????-????-????????????"):
+            if path.is_dir() and not path.with_name(f"{path.name}.json").exists():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def sync(folder: Path) -> None:
+    """A new name is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,246 @@
+"""Backups of PostgreSQL by pg_dump: full ones, each restored into a database of its own and compared table by table.
+
+The dump and what it is compared with are of one moment: pg_dump is given the snapshot of the transaction that counts the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Engine as Database
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from adapters.backups.sealing import Hashing, Key, seal, unseal
+from adapters.backups.vault import FolderVault
+from domain.backups.errors import BackupCorrupt, EngineUnavailable, IncrementalNotSupported
+from domain.backups.manifest import BackupType, Engine, Manifest, Verification
+from domain.backups.vault import Finding, Progress, Wish
+from domain.db import driver_url, now
+
+STORED = 0.7  # of the database, at most, for what is kept
+TOOLS = ("pg_dump", "pg_restore")
+ASIDE = "portal_check_"
+"""Databases of this name are ours to drop: backups are put together in them."""
+
+
+class DumpVault(FolderVault):
+    engine = Engine.POSTGRESQL
+
+    def __init__(self, folder: Path, key: Key | None, app_version: str, database_url: str):
+        super().__init__(folder, key, app_version)
+        self.url = make_url(driver_url(database_url))
+
+    def check_wish(self, wish: Wish) -> None:
+        if wish.type is BackupType.INCREMENTAL:
+            raise IncrementalNotSupported("pg_dump makes full backups only: ask for backup_type full, or set up pgBackRest.")
+        self.check_tools()
+        super().check_wish(wish)
+
+    def database_bytes(self) -> int:
+        with self.connected() as connection:
+            return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+    def bytes_needed(self) -> int:
+        return int(self.database_bytes() * STORED)
+
+    def make(self, wish: Wish, parent: Manifest | None, draft: Path, progress: Progress) -> Manifest:
+        self.check_tools()
+        started_at = now()
+        with self.connected() as connection:
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            moment, snapshot, version, size = connection.execute(
+                text(
+                    "SELECT clock_timestamp(), pg_export_snapshot(), current_setting('server_version'),"
+                    " pg_database_size(current_database())"
+                )
+            ).one()
+            progress(5, "Reading what is there")
+            tables = contents(connection, progress)
+            (revision,) = connection.execute(text("SELECT version_num FROM alembic_version")).one()
+            sequence, head = connection.execute(text("SELECT sequence, hash FROM audit_head")).one()
+
+            def told(done: int) -> None:
+                progress(15 + 55 * min(done / max(size, 1), 1), "Dumping the database")
+
+            with self.running("pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot}", stdout=subprocess.PIPE) as dump:
+                assert dump.stdout is not None
+                sealed = seal(dump.stdout, draft, "dump", self.key, told)
+        manifest = Manifest(
+            id=wish.id,
+            type=wish.type,
+            effective_type=BackupType.FULL,
+            engine=self.engine,
+            started_at=started_at,
+            snapshot_at=moment,
+            finished_at=now(),
+            schema_revision=revision,
+            app_version=self.app_version,
+            engine_version=version,
+            database_bytes=size,
+            snapshot_sha256=sealed.sha256,
+            files=(sealed.stored,),
+            row_counts={table: rows for table, (rows, _) in tables.items()},
+            contents={table: digest for table, (_, digest) in tables.items()},
+            audit_sequence=sequence,
+            audit_hash=head,
+            description=wish.description,
+            created_by=wish.created_by,
+            job_id=wish.job_id,
+            key_fingerprint=self.fingerprint,
+        )
+        what = self.compare(manifest, draft, progress)
+        done = now()
+        return replace(manifest, finished_at=done, verified=Verification(done, True, what))
+
+    def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
+        self.check_stored(manifest)
+        return self.compare(manifest, self.catalog.files(manifest.id), progress)
+
+    def compare(self, manifest: Manifest, folder: Path, progress: Progress) -> str:
+        """Restore it into a database of its own beside the portal's, and compare each table with what was there."""
+        progress(72, "Restoring it aside")
+        with self.aside(manifest.id) as url:
+            self.restore(manifest, folder, url)
+            progress(90, "Comparing")
+            with connected(url) as connection:
+                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                found = contents(connection, progress)
+        differing = [
+            table
+            for table in {*manifest.row_counts, *found}
+            if found.get(table) != (manifest.row_counts.get(table), manifest.contents.get(table))
+        ]
+        if differing:
+            raise BackupCorrupt(f"Restored again, these tables are not what they were: {', '.join(sorted(differing))}.")
+        return "restored into a database of its own, and each table equal to what was there, row by row"
+
+    def restore(self, manifest: Manifest, folder: Path, url: URL) -> None:
+        with self.running("pg_restore", "--no-owner", "--no-acl", "--exit-on-error", url=url, stdin=subprocess.PIPE) as program:
+            assert program.stdin is not None
+            whole = Hashing(program.stdin)
+            try:
+                unseal(folder, manifest.file("dump"), whole, self.key)
+            except BrokenPipeError:
+                pass  # it says itself what it could not take
+            finally:
+                with suppress(BrokenPipeError):
+                    program.stdin.close()
+        if whole.hash.hexdigest() != manifest.snapshot_sha256:
+            raise BackupCorrupt("The dump in the backup is not what was dumped.")
+
+    @contextmanager
+    def aside(self, backup_id: UUID) -> Iterator[URL]:
+        """An empty database for a moment. What a process that died left of one is dropped first."""
+        name = f"{ASIDE}{backup_id.hex}"
+        self.drop(name)
+        self.administer(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        try:
+            yield self.url.set(database=name)
+        finally:
+            self.drop(name)
+
+    def drop(self, name: str) -> None:
+        self.administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def administer(self, statement: str) -> None:
+        try:
+            with connected(self.url, isolation_level="AUTOCOMMIT") as connection:
+                connection.execute(text(statement))
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+            raise EngineUnavailable(
+                f"A database to check the backup in cannot be made ({reason}). Grant it: ALTER ROLE ... CREATEDB"
+            ) from None
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        with connected(self.url) as connection:
+            yield connection
+
+    @contextmanager
+    def running(self, tool: str, *options: str, url: URL | None = None, **pipes: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """One of PostgreSQL's programs; its first line of complaint is the error. The password is in no list of processes."""
+        program = subprocess.Popen(
+            [tool, *options, "--dbname", (url or self.url).database or ""],
+            env={**os.environ, **surroundings(url or self.url)},
+            stderr=subprocess.PIPE,
+            **pipes,
+        )
+        try:
+            yield program
+        except BaseException:
+            program.kill()
+            program.communicate()
+            raise
+        complaint = first_line(program.stderr)
+        if program.wait() != 0:
+            raise EngineUnavailable(f"{tool} failed: {complaint or f'exit {program.returncode}'}")
+
+    def check_tools(self) -> None:
+        missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+        if missing:
+            raise EngineUnavailable(f"{' and '.join(missing)} cannot be found: install PostgreSQL's client programs on this machine.")
+
+    def examine_engine(self) -> Sequence[Finding]:
+        try:
+            self.check_tools()
+        except EngineUnavailable as error:
+            return [Finding("backup engine", False, error.message, "apt-get install postgresql-client")]
+        try:
+            return [Finding("backup engine", True, f"pg_dump, full backups only; the database has {self.database_bytes() / 1e6:,.1f} MB")]
+        except SQLAlchemyError:
+            return [Finding("backup engine", False, "the database does not answer", "Look at DATABASE_URL")]
+
+
+@contextmanager
+def connected(url: URL, **options: Any) -> Iterator[Connection]:
+    database: Database = create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 5}, **options)
+    try:
+        with database.connect() as connection:
+            yield connection
+    finally:
+        database.dispose()
+
+
+def contents(connection: Connection, progress: Progress) -> dict[str, tuple[int, str]]:
+    """How many rows each table has, and a digest of them that does not depend on their order."""
+    found = {}
+    names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")).scalars().all()
+    for name in names:
+        progress(5, f"Reading {name}")
+        rows, total = connection.execute(
+            text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)::numeric), 0) FROM "{name}"')
+        ).one()
+        found[name] = (rows, hashlib.sha256(f"{rows}:{total}".encode()).hexdigest()[:32])
+    return found
+
+
+def surroundings(url: URL) -> Mapping[str, str]:
+    """The connection as libpq's environment variables."""
+    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
+    known = {
+        "PGHOST": url.host or query.get("host"),
+        "PGPORT": str(url.port) if url.port else query.get("port"),
+        "PGUSER": url.username or query.get("user"),
+        "PGPASSWORD": url.password or query.get("password"),
+        "PGSSLMODE": query.get("sslmode"),
+        "PGSSLROOTCERT": query.get("sslrootcert"),
+        "PGCONNECT_TIMEOUT": "5",
+    }
+    return {name: str(value) for name, value in known.items() if value}
+
+
+def first_line(stream: IO[bytes] | None) -> str:
+    lines = stream.read().decode("utf-8", "replace").splitlines() if stream else []
+    return next((line for line in lines if line.strip()), "")[:300]

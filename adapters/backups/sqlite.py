@@ -1,0 +1,213 @@
+"""Backups of SQLite: the online backup API under one read transaction, and incremental ones by changed pages.
+
+The copy is of one moment, and nobody waits for it: writers go on in the write-ahead log. A copy in steps without the read transaction
+would begin anew at each commit of another connection; `cp` of the file under writers is damaged more often than not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, PageWriter, Tick, hash_pages
+from adapters.backups.sealing import Key, Sealed, seal, unseal
+from adapters.backups.vault import FolderVault
+from domain.backups.errors import BackupCorrupt, EngineUnavailable
+from domain.backups.manifest import BackupType, Engine, Manifest, Verification
+from domain.backups.vault import Finding, Progress, Wish
+from domain.db import now
+
+COPIED_AT_ONCE = 1000  # pages
+COPIES = 2  # of the database, on disk while a backup is made: the snapshot, and what is put together again to compare
+STORED = 0.7  # of the database, at most, for what is kept
+
+
+class SqliteVault(FolderVault):
+    engine = Engine.SQLITE
+
+    def __init__(self, folder: Path, key: Key | None, app_version: str, database: Path):
+        super().__init__(folder, key, app_version)
+        self.database = database
+
+    @property
+    def hash_key(self) -> bytes:
+        return b"" if self.key is None else self.key.signing
+
+    def database_bytes(self) -> int:
+        """Never by opening the file beside SQLite: closing it would drop the locks of this process's own connections."""
+        with closing(self.connect()) as connection:
+            return pragma(connection, "page_count") * pragma(connection, "page_size")
+
+    def bytes_needed(self) -> int:
+        return int(self.database_bytes() * (COPIES + STORED))
+
+    def connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(f"file:{self.database}?mode=rw", uri=True, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise EngineUnavailable(f"The database cannot be opened: {error}.") from None
+
+    def make(self, wish: Wish, parent: Manifest | None, draft: Path, progress: Progress) -> Manifest:
+        started_at = now()
+        snapshot = draft / "snapshot.db"
+        snapshot_at = self.copy(snapshot, progress)
+        facts = read_facts(snapshot)
+        if parent is not None and parent.page_size != facts.page_size:
+            parent = None
+        hashes = draft / "hashes"
+        ticks = ticking(progress, 40, 50, "Comparing pages", facts.pages)
+        sha256 = hash_pages(snapshot, facts.page_size, self.hash_key, hashes, ticks)
+        with hashes.open("rb") as file:
+            stored_hashes = seal(file, draft, "hashes", self.key).stored
+        stored = ticking(progress, 50, 75, "Storing", facts.pages * facts.page_size)
+        data = self.store(snapshot, hashes, facts, parent, draft, stored)
+        snapshot.unlink()
+        hashes.unlink()
+        manifest = Manifest(
+            id=wish.id,
+            type=wish.type,
+            effective_type=BackupType.FULL if parent is None else BackupType.INCREMENTAL,
+            engine=self.engine,
+            started_at=started_at,
+            snapshot_at=snapshot_at,
+            finished_at=now(),
+            schema_revision=facts.schema_revision,
+            app_version=self.app_version,
+            engine_version=sqlite3.sqlite_version,
+            database_bytes=facts.pages * facts.page_size,
+            snapshot_sha256=sha256,
+            files=(data.stored, stored_hashes),
+            row_counts=facts.row_counts,
+            audit_sequence=facts.audit_sequence,
+            audit_hash=facts.audit_hash,
+            parent_id=None if parent is None else parent.id,
+            description=wish.description,
+            created_by=wish.created_by,
+            job_id=wish.job_id,
+            key_fingerprint=self.fingerprint,
+            page_size=facts.page_size,
+            pages=facts.pages,
+            note=None if parent or wish.type is BackupType.FULL else "There was no verified backup that an incremental one could stand on.",
+        )
+        return self.checked(manifest, draft, progress)
+
+    def checked(self, manifest: Manifest, draft: Path, progress: Progress) -> Manifest:
+        """The manifest with its verification: what was just stored is put together again before it is kept."""
+        what = self.compare(manifest, {manifest.id: draft}, draft, progress)
+        done = now()
+        return replace(manifest, finished_at=done, verified=Verification(done, True, what))
+
+    def copy(self, target: Path, progress: Progress) -> datetime:
+        """Write the database, as it is at one moment, to the target; answers the moment."""
+
+        def told(_status: int, left: int, total: int) -> None:
+            progress(5 + 35 * (total - left) / max(total, 1), "Copying the database")
+
+        with closing(self.connect()) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
+            copy.execute("PRAGMA synchronous=OFF")  # a copy that a crash spoils is thrown away
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it reads one moment
+            moment = now()
+            source.backup(copy, pages=COPIED_AT_ONCE, progress=told, sleep=0)
+            source.execute("ROLLBACK")
+        return moment
+
+    def store(self, snapshot: Path, hashes: Path, facts: Facts, parent: Manifest | None, draft: Path, tick: Tick) -> Sealed:
+        if parent is None:
+            with snapshot.open("rb") as file:
+                return seal(file, draft, "database", self.key, tick)
+        before = draft / "hashes-before"
+        with before.open("wb") as file:
+            unseal(self.catalog.files(parent.id), parent.file("hashes"), file, self.key)
+        if before.stat().st_size != (parent.pages or 0) * HASH_BYTES:
+            raise BackupCorrupt("The page hashes of the backup it would stand on are not whole.")
+        with snapshot.open("rb") as pages, hashes.open("rb") as now_, before.open("rb") as then:
+            sealed = seal(ChangedPages(pages, facts.page_size, now_, then), draft, "pages", self.key, tick)
+        before.unlink()
+        return sealed
+
+    def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
+        return self.compare(manifest, {}, work, progress)
+
+    def compare(self, manifest: Manifest, elsewhere: dict[object, Path], work: Path, progress: Progress) -> str:
+        again = work / "again.db"
+        try:
+            self.put_together(manifest, again, elsewhere, progress)
+            progress(90, "Comparing")
+            compare_with(manifest, again, progress)
+        finally:
+            again.unlink(missing_ok=True)
+        return "put together again from what is stored, and equal to the snapshot byte by byte"
+
+    def put_together(self, manifest: Manifest, target: Path, elsewhere: dict[object, Path], progress: Progress) -> None:
+        """Write the database as the backup has it. `elsewhere`: where the files of backups are that are not in the catalog yet."""
+        chain = self.chain(manifest)
+        for place, each in enumerate(chain):
+            progress(76 + 14 * place / len(chain), f"Putting together {place + 1} of {len(chain)}")
+            folder = elsewhere.get(each.id) or self.catalog.files(each.id)
+            if each.id not in elsewhere:
+                self.check_stored(each)
+            if each.effective_type is BackupType.FULL:
+                with target.open("wb") as file:
+                    unseal(folder, each.file("database"), file, self.key)
+            else:
+                with target.open("r+b") as file:
+                    writer = PageWriter(file, each.page_size or 0)
+                    unseal(folder, each.file("pages"), writer, self.key)
+                    writer.end(each.pages or 0)
+
+    def examine_engine(self) -> Sequence[Finding]:
+        try:
+            size = self.database_bytes()
+        except EngineUnavailable as error:
+            return [Finding("backup engine", False, error.message, "Look at DATABASE_URL and who owns the file")]
+        return [Finding("backup engine", True, f"SQLite {sqlite3.sqlite_version}, the database has {size / 1e6:,.1f} MB")]
+
+
+@dataclass(frozen=True)
+class Facts:
+    page_size: int
+    pages: int
+    schema_revision: str
+    row_counts: dict[str, int]
+    audit_sequence: int
+    audit_hash: str
+
+
+def read_facts(snapshot: Path) -> Facts:
+    """What is in a copy that nobody writes to: `immutable`, so that reading it makes no files beside it."""
+    with closing(sqlite3.connect(f"file:{snapshot}?immutable=1", uri=True)) as connection:
+        tables = [
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        ]
+        counts = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in sorted(tables)}
+        sequence, head = connection.execute("SELECT sequence, hash FROM audit_head").fetchone()
+        (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return Facts(pragma(connection, "page_size"), pragma(connection, "page_count"), revision, counts, sequence, head)
+
+
+def pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def compare_with(manifest: Manifest, database: Path, progress: Progress) -> None:
+    whole = hashlib.sha256()
+    with database.open("rb") as file:
+        while piece := file.read((manifest.page_size or 4096) * READ_AT_ONCE):
+            whole.update(piece)
+            progress(92, "Comparing")
+    if whole.hexdigest() != manifest.snapshot_sha256:
+        raise BackupCorrupt("Put together again, the backup is not what was copied.")
+    with closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as connection:
+        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise BackupCorrupt(f"The database in the backup is damaged itself: {said}")
+
+
+def ticking(progress: Progress, first: float, last: float, stage: str, total: int) -> Tick:
+    return lambda done: progress(first + (last - first) * min(done / max(total, 1), 1), stage)

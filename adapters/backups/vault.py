@@ -1,0 +1,220 @@
+"""What every kind of backup has in common: one at a time, all or nothing, checked before it counts, old ones removed."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+from adapters.backups import lock
+from adapters.backups.catalog import Catalog
+from adapters.backups.sealing import Key, check_stored, signing_key
+from domain.backups.errors import (
+    BackupCorrupt,
+    BackupKeyMismatch,
+    BackupNotFound,
+    EngineMismatch,
+    InsufficientStorage,
+    OperationInProgress,
+)
+from domain.backups.manifest import BackupType, Engine, Manifest
+from domain.backups.retention import surplus
+from domain.backups.vault import Finding, Progress, Wish
+from domain.db import now
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SPARE = 1.2
+LONGEST_CHAIN = 30
+OLD = timedelta(hours=26)
+
+
+class FolderVault(ABC):
+    """Backups in a folder. A subclass makes them and puts them together again."""
+
+    engine: Engine
+
+    def __init__(self, folder: Path, key: Key | None, app_version: str):
+        self.folder, self.key, self.app_version = folder, key, app_version
+        self.catalog = Catalog(folder, signing_key(key))
+
+    @abstractmethod
+    def database_bytes(self) -> int: ...
+
+    @abstractmethod
+    def bytes_needed(self) -> int:
+        """What making a backup takes up at most, with the copies it is made from and checked with."""
+
+    @abstractmethod
+    def make(self, wish: Wish, parent: Manifest | None, draft: Path, progress: Progress) -> Manifest:
+        """Make the files of a backup in the folder, check them, and answer the manifest."""
+
+    @abstractmethod
+    def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
+        """Put the backup together again from what is stored and compare; answers what was compared. Raises BackupCorrupt."""
+
+    @abstractmethod
+    def examine_engine(self) -> Sequence[Finding]: ...
+
+    def list(self) -> Sequence[Manifest]:
+        return self.catalog.list()
+
+    def damaged(self) -> Sequence[str]:
+        return self.catalog.damaged()
+
+    def get(self, backup_id: UUID) -> Manifest:
+        return self.catalog.get(backup_id)
+
+    def busy(self) -> bool:
+        return lock.is_held(self.folder)
+
+    def check_wish(self, wish: Wish) -> None:
+        if self.busy():
+            raise OperationInProgress
+        self.check_space()
+
+    def check_space(self) -> None:
+        need, free = int(self.bytes_needed() * SPARE), self.free_bytes()
+        if free < need:
+            raise InsufficientStorage(
+                f"A backup needs {megabytes(need)} MB free in BACKUP_DIR, and {megabytes(free)} MB are: free some, or remove old backups.",
+                need=need,
+                free=free,
+            )
+
+    def free_bytes(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return shutil.disk_usage(self.folder).free
+
+    def create(self, wish: Wish, progress: Progress) -> Manifest:
+        """Make the backup. Whatever stops it, what is left is either the whole backup or nothing."""
+        with lock.one_operation(self.folder), full_disk_said():
+            self.catalog.remove_rests()
+            progress(2, "Checking space")
+            self.check_space()
+            with self.catalog.unfinished(wish.id) as draft:
+                manifest = self.make(wish, self.parent_for(wish), draft, progress)
+                progress(98, "Entering it in the catalog")
+                self.catalog.keep(draft, manifest)
+            self.remove_surplus()
+        return manifest
+
+    def verify(self, backup_id: UUID, progress: Progress) -> Manifest:
+        """Check an earlier backup and the chain it stands on; the manifest keeps what was found. Raises BackupCorrupt."""
+        with lock.one_operation(self.folder), full_disk_said():
+            self.catalog.remove_rests()
+            manifest = self.get(backup_id)
+            with self.catalog.unfinished(backup_id) as work:
+                try:
+                    what = self.check(manifest, work, progress)
+                except BackupCorrupt as error:
+                    self.catalog.write(manifest.with_verification(False, error.message, now()))
+                    raise
+            manifest = manifest.with_verification(True, what, now())
+            self.catalog.write(manifest)
+        return manifest
+
+    def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]:
+        """Remove what retention no longer keeps; answers what that is."""
+        with lock.one_operation(self.folder):
+            self.catalog.remove_rests()
+            return surplus(self.list()) if dry_run else self.remove_surplus()
+
+    def remove_surplus(self) -> Sequence[Manifest]:
+        removed = surplus(self.list())
+        for manifest in removed:  # children first, so that no chain is ever without its beginning
+            self.catalog.remove(manifest.id)
+        return removed
+
+    def parent_for(self, wish: Wish) -> Manifest | None:
+        """What an incremental backup would stand on: the newest that can be trusted."""
+        if wish.type is BackupType.FULL:
+            return None
+        return next((manifest for manifest in self.list() if self.can_stand_on(manifest)), None)
+
+    def can_stand_on(self, manifest: Manifest) -> bool:
+        if manifest.engine is not self.engine or manifest.verified is None or not manifest.verified.ok:
+            return False
+        try:
+            return manifest.key_fingerprint == self.fingerprint and len(self.chain(manifest)) <= LONGEST_CHAIN
+        except (BackupCorrupt, BackupNotFound):
+            return False
+
+    def chain(self, manifest: Manifest) -> list[Manifest]:
+        """The backup and all that it stands on, the full one first."""
+        chain = [manifest]
+        while chain[0].parent_id is not None:
+            try:
+                chain.insert(0, self.get(chain[0].parent_id))
+            except BackupNotFound:
+                message = f"The backup stands on {chain[0].parent_id}, which is not there."
+                raise BackupCorrupt(message) from None
+        return chain
+
+    @property
+    def fingerprint(self) -> str | None:
+        return None if self.key is None else self.key.fingerprint
+
+    def check_stored(self, manifest: Manifest) -> None:
+        """Raise unless the key is the one it was made with and each stored file is what it was."""
+        if manifest.engine is not self.engine:
+            raise EngineMismatch(f"This is a backup of {manifest.engine}, and the portal runs on {self.engine}.")
+        if manifest.key_fingerprint != self.fingerprint:
+            raise BackupKeyMismatch(
+                "The backup was made with another key than BACKUP_KEY_FILE holds: set it to the file with the key "
+                f"whose fingerprint is {manifest.key_fingerprint}."
+                if manifest.encrypted
+                else "The backup was made without a key: unset BACKUP_KEY_FILE to open it."
+            )
+        for stored in manifest.files:
+            check_stored(self.catalog.files(manifest.id) / stored.name, stored)
+
+    def examine(self) -> Sequence[Finding]:
+        """What backups need, for `flask backup check` and `flask doctor`."""
+        return [*self.examine_engine(), self.examine_key(), self.examine_space(), self.examine_newest()]
+
+    def examine_key(self) -> Finding:
+        if self.key is None:
+            return Finding("backup key", False, "backups are not encrypted", "Make a key: flask backup key FILE, and set BACKUP_KEY_FILE")
+        return Finding("backup key", True, f"backups are encrypted with age, key {self.fingerprint}")
+
+    def examine_space(self) -> Finding:
+        try:
+            self.check_space()
+        except InsufficientStorage as error:
+            return Finding("backup space", False, error.message, "Free some, or set BACKUP_DIR to a larger disk")
+        return Finding("backup space", True, f"{megabytes(self.free_bytes())} MB free in BACKUP_DIR")
+
+    def examine_newest(self) -> Finding:
+        verified = next((manifest for manifest in self.list() if manifest.verified and manifest.verified.ok), None)
+        if damaged := self.damaged():
+            return Finding("backups", False, f"{len(damaged)} cannot be read ({damaged[0]}...)", "Move them away, and make a new one")
+        if verified is None:
+            return Finding("backups", False, "there is no verified one", "Make one: flask backup create")
+        age = now() - verified.snapshot_at
+        found = f"the newest verified one is {round(age.total_seconds() / 3600, 1):g} hours old"
+        return Finding("backups", age <= OLD, found, "" if age <= OLD else "Make one, and look why none was made: flask backup create")
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}"
+
+
+@contextmanager
+def full_disk_said() -> Iterator[None]:
+    """A disk that runs full in the middle is said as one that was too small from the beginning."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL_DISK:
+            raise
+        raise InsufficientStorage("The disk ran full. Nothing of this backup is left; free some space and try again.") from None
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise InsufficientStorage("The disk ran full. Nothing of this backup is left; free some space and try again.") from None

@@ -1,0 +1,43 @@
+"""What a backup may be refused for, or fail with."""
+
+from __future__ import annotations
+
+from domain.errors import Conflict, DomainError, NotFound
+
+
+class BackupNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("There is no backup with this id.")
+
+
+class OperationInProgress(Conflict):
+    """One backup or restore at a time."""
+
+    code, settled = "OPERATION_IN_PROGRESS", False
+
+    def __init__(self) -> None:
+        super().__init__("A backup or restore runs already: wait until it has ended, or cancel it.")
+
+
+class BackupCorrupt(Conflict):
+    code, settled = "BACKUP_CORRUPT", False
+
+
+class BackupKeyMismatch(Conflict):
+    code, settled = "BACKUP_KEY_MISMATCH", False
+
+
+class EngineMismatch(DomainError):
+    status, code = 422, "ENGINE_MISMATCH"
+
+
+class IncrementalNotSupported(DomainError):
+    status, code = 422, "INCREMENTAL_NOT_SUPPORTED"
+
+
+class EngineUnavailable(DomainError):
+    status, code = 503, "BACKUP_ENGINE_UNAVAILABLE"
+
+
+class InsufficientStorage(DomainError):
+    status, code = 507, "INSUFFICIENT_STORAGE"

@@ -1,0 +1,153 @@
+"""What is known of a backup: one JSON document beside its files, so that it can be read without the database."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from domain.backups.errors import BackupCorrupt
+
+FORMAT = 1
+
+
+class BackupType(StrEnum):
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class Engine(StrEnum):
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of a backup as it is stored: `sha256` is over what is on disk, encrypted where it is."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """That the backup was put together again from its stored files and compared with the snapshot."""
+
+    at: datetime
+    ok: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`snapshot_at` is the moment whose state the backup holds: all that was committed before it. `effective_type` differs from `type`
+    where an incremental one had no parent to stand on, and `note` says why. `snapshot_sha256` is over the database file or the dump."""
+
+    id: UUID
+    type: BackupType
+    effective_type: BackupType
+    engine: Engine
+    started_at: datetime
+    snapshot_at: datetime
+    finished_at: datetime
+    schema_revision: str
+    app_version: str
+    engine_version: str
+    database_bytes: int
+    snapshot_sha256: str
+    files: tuple[StoredFile, ...]
+    row_counts: dict[str, int]
+    audit_sequence: int
+    audit_hash: str
+    parent_id: UUID | None = None
+    description: str | None = None
+    created_by: str = ""
+    job_id: UUID | None = None
+    key_fingerprint: str | None = None
+    page_size: int | None = None
+    pages: int | None = None
+    contents: dict[str, str] = field(default_factory=dict)  # a digest of each table's rows, where the whole has no digest of its own
+    note: str | None = None
+    verified: Verification | None = None
+    format: int = field(default=FORMAT)
+
+    @property
+    def stored_bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def encrypted(self) -> bool:
+        return self.key_fingerprint is not None
+
+    @property
+    def duration_seconds(self) -> float:
+        return (self.finished_at - self.started_at).total_seconds()
+
+    def with_verification(self, ok: bool, what: str, at: datetime) -> Manifest:
+        return replace(self, verified=Verification(at, ok, what))
+
+    def file(self, name: str) -> StoredFile:
+        for file in self.files:
+            if file.name.split(".", 1)[0] == name:
+                return file
+        raise BackupCorrupt(f"The backup's manifest names no file {name!r}.")
+
+
+def write(manifest: Manifest, key: bytes) -> bytes:
+    """The document, signed with the key, so that a changed one is told from ours."""
+    facts = plain(asdict(manifest))
+    return json.dumps({**facts, "signature": signature(facts, key)}, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def read(document: bytes, key: bytes) -> Manifest:
+    """The manifest in the document. Raises BackupCorrupt if it is not exactly what was written."""
+    try:
+        facts = json.loads(document)
+        signed = facts.pop("signature")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise BackupCorrupt("The backup's manifest cannot be read: it was cut or written over.") from None
+    if not isinstance(signed, str) or not hmac.compare_digest(signed.encode(), signature(facts, key).encode()):
+        raise BackupCorrupt("The backup's manifest was changed, or was signed with another key than BACKUP_KEY_FILE holds.")
+    if facts.get("format") != FORMAT:
+        raise BackupCorrupt(f"The backup's manifest has format {facts.get('format')!r}; this version of the portal reads {FORMAT}.")
+    return built(facts)
+
+
+def signature(facts: dict[str, Any], key: bytes) -> str:
+    canonical = json.dumps(facts, ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode()
+    return hmac.new(key, canonical, hashlib.sha256).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if isinstance(value, UUID | StrEnum):
+        return str(value)
+    return value
+
+
+def built(facts: dict[str, Any]) -> Manifest:
+    found = {each.name: facts[each.name] for each in fields(Manifest)}
+    verified = found["verified"]
+    return Manifest(
+        **found
+        | {name: UUID(found[name]) if found[name] else None for name in ("id", "parent_id", "job_id")}
+        | {name: datetime.fromisoformat(found[name]) for name in ("started_at", "snapshot_at", "finished_at")}
+        | {
+            "type": BackupType(found["type"]),
+            "effective_type": BackupType(found["effective_type"]),
+            "engine": Engine(found["engine"]),
+            "files": tuple(StoredFile(**file) for file in found["files"]),
+            "verified": verified and Verification(datetime.fromisoformat(verified["at"]), verified["ok"], verified["what"]),
+        }
+    )

@@ -1,0 +1,62 @@
+"""What the domain asks of whatever makes and keeps backups; `adapters/backups` answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from domain.backups.manifest import BackupType, Engine, Manifest
+
+Progress = Callable[[float, str], None]
+"""Told per cent and stage, often; raises to stop."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A backup that somebody asks for."""
+
+    id: UUID
+    type: BackupType
+    description: str | None
+    created_by: str
+    job_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that backups need, and whether it is there; `advice` says what to do where it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    advice: str = ""
+
+
+class Vault(Protocol):
+    engine: Engine
+
+    def list(self) -> Sequence[Manifest]:
+        """All backups, newest first. One whose manifest cannot be trusted is left out; `damaged` names it."""
+
+    def damaged(self) -> Sequence[str]: ...
+
+    def get(self, backup_id: UUID) -> Manifest:
+        """Raises BackupNotFound or BackupCorrupt."""
+
+    def check_wish(self, wish: Wish) -> None:
+        """Raise what speaks against it before anything is begun: engine, space, another operation."""
+
+    def create(self, wish: Wish, progress: Progress) -> Manifest: ...
+
+    def verify(self, backup_id: UUID, progress: Progress) -> Manifest: ...
+
+    def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]: ...
+
+    def database_bytes(self) -> int: ...
+
+    def examine(self) -> Sequence[Finding]: ...
+
+    def busy(self) -> bool:
+        """Whether a backup or restore runs now, in whatever process."""
