@@ -9,7 +9,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from domain.access import operator
-from domain.identity import admins
+from domain.identity import admins, invitations
 from domain.identity.models import Admin
 from web.auth import identity
 from web.db import db
@@ -46,6 +46,30 @@ def create(email: str, name: str, role: str, password_stdin: bool, totp: bool, a
         click.echo(f"TOTP secret: {enrolment.grouped_secret}\nFor a QR code: {enrolment.otpauth_url}")
 
 
+@admin.command("invite")
+@click.argument("email")
+@click.option("--name", required=True)
+@click.option("--role", required=True, help="Such as super_admin, finance_admin, support_agent.")
+@as_json
+def invite(email: str, name: str, role: str, as_json: bool) -> None:
+    """Ask somebody in, who then chooses the password: prints the link, good once and for three days, and mails it.
+
+    \b
+    Example: flask admin invite asha@example.com --name "Asha Rao" --role finance_admin
+    """
+    links = identity().links
+    invitation = invitations.invite(db.session(), operator(), links, email=email, name=name, role_id=role)
+    db.session.commit()
+    url, until = links.url(invitation), f"{invitation.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+    if as_json:
+        facts = {"id": str(invitation.id), "email": invitation.email, "role": invitation.role_id, "url": url, "expires_at": until}
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    click.echo(
+        f"{invitation.email} is invited as {invitation.role_id}. The link, good once and until {until}, is on its way by mail too:\n{url}"
+    )
+
+
 @admin.command("list")
 @as_json
 def list_(as_json: bool) -> None:
@@ -63,6 +87,20 @@ def list_(as_json: bool) -> None:
         standing = "active" if row["active"] else "disabled"
         factor = "second factor" if row["mfa_enrolled"] else "no second factor"
         click.echo(f"{row['email']:<{width}}  {row['role']:<20}  {standing:<8}  {factor:<16}  {row['name']}")
+
+
+@admin.command("set-role")
+@click.argument("email")
+@click.argument("role")
+@as_json
+def set_role(email: str, role: str, as_json: bool) -> None:
+    """Give an admin another role; it counts from their next request on.
+
+    \b
+    Example: flask admin set-role asha@example.com finance_admin
+    """
+    found = admins.give_role(db.session(), operator(), id_of(email), role)
+    say(found, f"{found.email} is {found.role_id} from now on.", as_json)
 
 
 @admin.command("disable")

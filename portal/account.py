@@ -7,9 +7,11 @@ from domain.identity import mfa, profile
 from portal.errors import Refusal, refusals_go_to
 from portal.formats import zone_words
 from portal.forms import read_form
+from portal.mfa import form_context
 from web import auth
 from web.access import needs
 from web.db import db, writing
+from web.inputs.admins import PasswordChange
 from web.inputs.auth import Code, TimeZone
 
 blp = Blueprint("account", __name__, url_prefix="/account")
@@ -27,6 +29,22 @@ def choose_time_zone():
     refusals_go_to(account_page)
     profile.tell_times_in(db.session(), g.actor, **read_form(TimeZone))
     db.session.commit()
+    return redirect(url_for("portal.account.show"), 303)
+
+
+@blp.get("/password")
+@needs()
+def password(refusal=None):
+    return render_template("account/password.html", **form_context(refusal))
+
+
+@blp.post("/password")
+@needs()
+def change_password():
+    """The old one, the new one twice, and a fresh code; every other session ends."""
+    refusals_go_to(password)
+    wish = read_form(PasswordChange)
+    auth.change_password(wish["current"], wish["password"])
     return redirect(url_for("portal.account.show"), 303)
 
 

@@ -19,7 +19,7 @@ from config import Config
 from domain.access import Actor
 from domain.db import read_only
 from domain.errors import DomainError, Unauthenticated
-from domain.identity import invitations, mfa, sessions
+from domain.identity import invitations, mfa, profile, sessions
 from domain.identity.invitations import InvitationLinks
 from domain.identity.mfa import Sealer
 from domain.identity.models import AdminSession, Door
@@ -212,13 +212,18 @@ def sign_in(email: str, password: str) -> SignedIn:
     return remember(opened.secret)
 
 
-def accept_invitation(token: str, password: str) -> SignedIn:
-    """Become an admin, signed in at once: the link came to their mailbox, and the password is theirs."""
-    session = db.session()
-    admin = invitations.accept(session, visitor(), identity().passwords, token, password)
-    _, secret = sessions.open_session(session, admin.id, Door.PORTAL, visitor())
-    session.commit()
-    return remember(secret)
+def accept_invitation(token: str, password: str) -> None:
+    """Become an admin, signed in."""
+    secret = invitations.accept(db.session(), visitor(), identity().passwords, token, password)
+    db.session.commit()
+    remember(secret)
+
+
+def change_password(current: str, password: str) -> None:
+    """A new password of one's own; the cookie changes, and every other session ends."""
+    secret = profile.change_password(db.session(), g.actor, identity().passwords, current, password)
+    db.session.commit()
+    remember(secret)
 
 
 def take_second_step(code: str) -> None:

@@ -22,8 +22,9 @@ from domain import audit, notifications
 from domain.access import Actor, Permission
 from domain.db import now
 from domain.errors import Conflict, DomainError, NotFound
+from domain.identity import sessions
 from domain.identity.admins import add, checked_address, checked_name, email_taken, grantable_role
-from domain.identity.models import Admin, Invitation
+from domain.identity.models import Admin, Door, Invitation
 from domain.identity.passwords import Passwords, check_acceptable
 from domain.identity.sessions import actor_of, hashed
 from domain.roles.models import Role
@@ -130,8 +131,11 @@ def open_with(session: Session, token: str, *, lock: bool = False) -> Opened:
     return Opened(invitation, role, inviter)
 
 
-def accept(session: Session, visitor: Actor, passwords: Passwords, token: str, password: str) -> Admin:
-    """Become an admin, with a password of one's own. The second factor is set up right after, signed in."""
+def accept(session: Session, visitor: Actor, passwords: Passwords, token: str, password: str) -> str:
+    """Become an admin, with a password of one's own, and be signed in at once, since the link came to that mailbox.
+
+    Answers the secret of the session's cookie.
+    """
     opened = open_with(session, token, lock=True)
     invitation, role = opened.invitation, opened.role
     check_acceptable(password, invitation.email)
@@ -140,8 +144,13 @@ def accept(session: Session, visitor: Actor, passwords: Passwords, token: str, p
     invitation.accepted_at = now()
     acting = actor_of(admin, role, visitor)
     audit.record(session, acting, "admin.invitation_accepted", invitation, admin_id=admin.id)
-    audit.record(session, acting, "admin.created", admin, after={"email": admin.email, "name": admin.name, "role_id": role.id})
-    return admin
+    invited_by = f"Invited by {opened.inviter.name}" if opened.inviter else "Invited by the operator"
+    after = {"email": admin.email, "name": admin.name, "role_id": role.id}
+    audit.record(session, acting, "admin.created", admin, after=after, message=invited_by)
+    row, secret = sessions.open_session(session, admin.id, Door.PORTAL, visitor)
+    audit.record(session, acting, "session.signed_in", row, door=Door.PORTAL)
+    assert secret is not None
+    return secret
 
 
 def lock_open(session: Session, invitation_id: UUID) -> Invitation:

@@ -78,11 +78,17 @@ def open_session(
     return row, secret
 
 
-def renew(session: Session, actor: Actor, mfa_at: datetime) -> tuple[AdminSession, str | None]:
-    """A new session in place of the actor's, with its second step done: an id somebody planted or saw before is worth nothing now."""
+def renew(session: Session, actor: Actor, mfa_at: datetime | None, *, others_too: bool = False) -> tuple[AdminSession, str | None]:
+    """A new session in place of the actor's, with its second step done: an id somebody planted or saw before is worth nothing now.
+
+    `others_too`: in place of all that the actor has.
+    """
     old = session.get_one(AdminSession, actor.session_id)
     old.revoked_at = now()
     assert actor.admin_id is not None
+    if others_too:
+        session.flush()
+        revoke_all(session, actor.admin_id)
     return open_session(session, actor.admin_id, Door(old.door), actor, mfa_at=mfa_at, expires_at=old.expires_at)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
@@ -283,6 +284,52 @@ class TestList:
         assert run("admin", "list").stdout == ""
 
 
+class TestInvite:
+    def test_the_link_leads_in_and_no_admin_is_made_before(self, run, client, engine):
+        made = json.loads(run("admin", "invite", "Asha@example.com", "--name", "Asha Rao", "--role", "finance_admin", "--json").stdout)
+
+        page = client.get(urlsplit(made["url"]).path)
+        assert (page.status_code, "Welcome" in page.text, made["email"]) == (200, True, "asha@example.com")
+        with Session(engine) as session:
+            assert session.scalars(select(Admin.id)).all() == []
+        refused(run("admin", "invite", "asha@example.com", "--name", "Asha", "--role", "finance_admin"), "is invited already")
+
+
+class TestSetRole:
+    def test_it_counts_at_the_next_call(self, create, run, login, client):
+        create()
+        create("ravi@example.com", "support_agent")
+        token = {"Authorization": f"Bearer {login('ravi@example.com').json['data']['access_token']}"}
+
+        assert "is finance_admin from now on" in run("admin", "set-role", "ravi@example.com", "finance_admin").stdout
+
+        assert client.get("/api/v1/admin/me", headers=token).json["data"]["role"]["id"] == "finance_admin"
+        refused(run("admin", "set-role", "asha@example.com", "finance_admin"), "the last active super admin")
+        refused(run("admin", "set-role", "ravi@example.com", "emperor"), "Write one of content_moderator")
+
+
+class TestRoles:
+    def test_can_names_the_roles_and_the_active_admins(self, create, run):
+        create()
+        create("ravi@example.com", "finance_admin")
+        create("gone@example.com", "finance_admin")
+        run("admin", "disable", "gone@example.com")
+
+        found = json.loads(run("roles", "can", "refunds:approve", "--json").stdout)
+        assert found["roles"] == ["super_admin", "finance_admin"]
+        assert sorted(admin["email"] for admin in found["admins"]) == ["asha@example.com", "ravi@example.com"]
+        said = run("roles", "can", "refunds:approve").stdout
+        assert "Approve, reject and retry refunds (refunds:approve): 2 of the active admins" in said and "gone@" not in said
+
+    def test_a_name_that_is_no_permission_says_which_may_be_meant(self, run):
+        refused(run("roles", "can", "refund:approve"), "Did you mean refunds:approve?")
+
+    def test_list_spells_everything(self, create, run):
+        create()
+        first = run("roles", "list").stdout.splitlines()[0]
+        assert first.split() == ["super_admin", "1", "everything"]
+
+
 class TestAuditVerify:
     def test_a_whole_chain_is_exit_0(self, create, run):
         create()
@@ -322,7 +369,8 @@ class TestAuditVerify:
 
 @pytest.mark.parametrize(
     "command",
-    [("admin", name) for name in ("create", "list", "disable", "enable", "reset-mfa", "set-password")] + [("audit", "verify")],
+    [("admin", name) for name in ("create", "invite", "list", "set-role", "disable", "enable", "reset-mfa", "set-password")]
+    + [("audit", "verify"), ("roles", "list"), ("roles", "can")],
     ids=" ".join,
 )
 @ON_ONE_DATABASE
