@@ -59,6 +59,8 @@ class Config:
     jwt_audience: str
     jwt_jwks_file: Path | None  # public keys of an outside issuer whose tokens are accepted as well
     metrics_token: str | None  # what Prometheus sends to read /metrics; unset: there is no such page
+    backup_dir: Path  # where backups are kept: best on another disk
+    backup_key_file: Path | None  # an age identity; unset: backups are not encrypted
     log_level: str
     log_format: str  # console | json
 
@@ -122,6 +124,8 @@ def read(env: Reader) -> Config:
         jwt_audience=env.text("JWT_AUDIENCE", "admin-api"),
         jwt_jwks_file=env.file("JWT_JWKS_FILE"),
         metrics_token=metrics_token(env),
+        backup_dir=Path(env.text("BACKUP_DIR", str(data_dir / "backups"))).absolute(),
+        backup_key_file=env.file("BACKUP_KEY_FILE"),
         log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=env.one_of("LOG_FORMAT", "json" if app_env == "production" else "console", ("console", "json")),
     )

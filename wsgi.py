@@ -9,6 +9,7 @@ import cli
 import config
 import portal
 import web
+from adapters.backups import make_vault
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
 from adapters.storage import make_storage
@@ -26,6 +27,7 @@ def create_app(settings: config.Config | None = None) -> Flask:
     web.register(app)
     app.extensions["gateways"] = make_gateways(settings)
     app.extensions["storage"] = make_storage(settings)
+    app.extensions["vault"] = make_vault(settings)
     app.extensions["bell"] = Bell(settings)
     app.cli.add_command(worker.command(settings))
     for door in (api, portal, cli):
@@ -38,6 +40,7 @@ def load_settings() -> config.Config:
         settings = config.load()
         make_mailer(settings)  # whose settings have parts that only it understands
         make_storage(settings)
+        make_vault(settings)
         return settings
     except config.ConfigError as error:
         for mistake in error.mistakes:

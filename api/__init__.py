@@ -6,7 +6,7 @@ import flask_smorest
 from apispec import APISpec
 from flask import Flask
 
-from api import admins, audit, auth, docs, errors, health, jobs, referrals, refunds, roles, system, webhooks
+from api import admins, audit, auth, backups, docs, errors, health, jobs, referrals, refunds, roles, system, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
@@ -15,6 +15,7 @@ BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
     admins.invited,
     audit.blp,
     auth.blp,
+    backups.blp,
     jobs.blp,
     referrals.blp,
     refunds.blp,

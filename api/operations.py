@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.refusals import EXAMPLE_REQUEST_ID, Refusal, forbidden
+from api.refusals import EXAMPLE_REQUEST_ID, WITH_MFA, Refusal, forbidden
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,31 @@ REFUND_ID = "0d4a2f3e-8a53-4f0c-9f5e-1f5f5d6c7b8a"
 ADMIN_ID = "5b0c7d1e-93f4-4c1a-8a55-3b7e0f6d2c41"
 JOB_ID = "9c1f6a57-2d0e-4b7b-8f3a-6e5d4c3b2a10"
 EXPORT_ID = "550e8400-e29b-41d4-a716-446655440000"
+BACKUP = {
+    "id": "7d1b2c3e-4f50-4a61-8b72-9c8d7e6f5a40",
+    "backup_type": "full",
+    "effective_type": "full",
+    "engine": "sqlite",
+    "description": "Monthly backup before major update",
+    "note": None,
+    "created_by": "Admin User",
+    "job_id": JOB_ID,
+    "parent_id": None,
+    "snapshot_at": "2025-11-12T11:00:02Z",
+    "started_at": "2025-11-12T11:00:01Z",
+    "finished_at": "2025-11-12T11:00:19Z",
+    "size_bytes": 475000000,
+    "database_bytes": 988000000,
+    "encrypted": True,
+    "verified": {
+        "at": "2025-11-12T11:00:19Z",
+        "ok": True,
+        "what": "put together again from what is stored, and equal to the snapshot byte by byte",
+    },
+    "schema_revision": "0012",
+    "app_version": "0.1.0",
+    "engine_version": "3.40.1",
+}
 PROCESSING_DONE = {"state": "accepted", "message": "The gateway has taken the refund; it is not final yet."}
 
 REFUND = {
@@ -359,6 +384,41 @@ OPERATIONS = {
                 }
             )
         }
+    ),
+    "backups.backup": Operation(
+        request={"backup_type": "full", "include_uploads": False, "description": "Monthly backup before major update"},
+        answers={200: success({"job_id": JOB_ID, "status": "pending", "estimated_duration_seconds": 600})},
+        refusals=(
+            forbidden(["system:backup"]),
+            *WITH_MFA,
+            Refusal(409, "OPERATION_IN_PROGRESS", "A backup or restore runs already: wait until it has ended, or cancel it."),
+            Refusal(422, "INCREMENTAL_NOT_SUPPORTED", "pg_dump makes full backups only: ask for backup_type full, or set up pgBackRest."),
+            Refusal(503, "BACKUP_ENGINE_UNAVAILABLE", "pg_dump cannot be found: install PostgreSQL's client programs on this machine."),
+            Refusal(
+                507,
+                "INSUFFICIENT_STORAGE",
+                "A backup needs 3,240 MB free in BACKUP_DIR, and 812 MB are: free some, or remove old backups.",
+                {"need": 3240000000, "free": 812000000},
+            ),
+        ),
+    ),
+    "backups.index": Operation(
+        answers={
+            200: success(
+                [BACKUP],
+                page=1,
+                page_size=25,
+                total_items=1,
+                total_pages=1,
+                summary={"verified": 1, "unreadable": 0, "stored_bytes": 475000000},
+                next_cursor=None,
+                ignored_parameters=[],
+            )
+        }
+    ),
+    "backups.show": Operation(
+        answers={200: success({**BACKUP, "row_counts": {"refund_requests": 1234, "payments": 20456}, "audit_head": f"10234:{'3f' * 32}"})},
+        refusals=(Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),),
     ),
     "jobs.index": Operation(
         answers={

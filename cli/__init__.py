@@ -6,6 +6,7 @@ from sqlalchemy.exc import OperationalError
 
 from cli.admin import admin
 from cli.audit import audit
+from cli.backup import backup
 from cli.data import data
 from cli.db import db
 from cli.doctor import doctor
@@ -18,7 +19,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, audit, data, db, doctor, jobs, openapi, roles, serve):
+    for command in (admin, audit, backup, data, db, doctor, jobs, openapi, roles, serve):
         app.cli.add_command(said_plainly(command))
 
 

@@ -8,10 +8,12 @@ from threading import Event
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from adapters.backups import make_vault
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
 from adapters.storage import make_storage
 from config import Config
+from domain.backups.vault import Vault
 from domain.db import make_engine
 from domain.notifications.delivery import Mailer
 from domain.refunds.gateway import Gateways
@@ -28,6 +30,7 @@ class Context:
     gateways: Gateways
     mailer: Mailer
     storage: Storage
+    vault: Vault
     stopping: Event = field(default_factory=Event)
 
 
@@ -40,4 +43,5 @@ def make_context(config: Config) -> Context:
         gateways=make_gateways(config),
         mailer=make_mailer(config),
         storage=make_storage(config),
+        vault=make_vault(config),
     )

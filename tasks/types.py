@@ -9,13 +9,14 @@ from domain.jobs.types import (
     ANALYTICS_EXPORT,
     AUDIT_EXPORT,
     AUDIT_VERIFY,
+    BACKUP,
     BULK_OPERATION,
     CLEANUP,
     NOTIFICATION,
     REFUND_PROCESSING,
     REFUND_RECONCILE,
 )
-from tasks import audit, bulk, cleanup, exports, notifications, refunds
+from tasks import audit, backups, bulk, cleanup, exports, notifications, refunds
 from tasks.work import Work
 
 Handler = Callable[[Work], Outcome]
@@ -26,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     NOTIFICATION.name: notifications.notification,
     BULK_OPERATION.name: bulk.bulk_operation,
     ANALYTICS_EXPORT.name: exports.make_export,
+    BACKUP.name: backups.backup,
     CLEANUP.name: cleanup.cleanup,
     AUDIT_EXPORT.name: exports.make_export,
     AUDIT_VERIFY.name: audit.audit_verify,

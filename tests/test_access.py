@@ -81,6 +81,9 @@ ADMIN_WITH = {
     "audit.index": Permission.AUDIT_LIST,
     "audit.show": Permission.AUDIT_LIST,
     "audit.verify": Permission.AUDIT_LIST,
+    "backups.backup": Permission.SYSTEM_BACKUP,
+    "backups.index": Permission.SYSTEM_BACKUP,
+    "backups.show": Permission.SYSTEM_BACKUP,
     "invitations.invite": Permission.ADMINS_MANAGE,
     "invitations.resend": Permission.ADMINS_MANAGE,
     "invitations.waiting": Permission.ADMINS_LIST,
@@ -165,6 +168,8 @@ ADMIN_WITH = {
     "system.health": Permission.SYSTEM_HEALTH,
 }
 OR_WITH = {
+    "backups.index": Permission.SYSTEM_RESTORE,
+    "backups.show": Permission.SYSTEM_RESTORE,
     "jobs.index": Permission.JOBS_LIST_ALL,
     "jobs.start": (Permission.REFUNDS_APPROVE, Permission.AUDIT_LIST),
     "portal.jobs.cancel_several": Permission.JOBS_LIST_ALL,

@@ -1,3 +1,23 @@
 """Making and keeping backups: what `domain/backups/vault.py` asks for, for SQLite and for PostgreSQL."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from adapters.backups.postgres import DumpVault
+from adapters.backups.sealing import read_key
+from adapters.backups.sqlite import SqliteVault
+from config import VERSION, Config
+from domain.backups.vault import Vault
+from domain.db import driver_url
+
+
+def make_vault(config: Config) -> Vault:
+    """Raises ConfigError where BACKUP_KEY_FILE holds no key."""
+    key = read_key(config.backup_key_file)
+    url = make_url(driver_url(config.database_url))
+    if url.get_backend_name() == "postgresql":
+        return DumpVault(config.backup_dir, key, VERSION, config.database_url)
+    return SqliteVault(config.backup_dir, key, VERSION, Path(url.database or ""))

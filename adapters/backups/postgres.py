@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -171,21 +172,17 @@ class DumpVault(FolderVault):
     @contextmanager
     def running(self, tool: str, *options: str, url: URL | None = None, **pipes: Any) -> Iterator[subprocess.Popen[bytes]]:
         """One of PostgreSQL's programs; its first line of complaint is the error. The password is in no list of processes."""
-        program = subprocess.Popen(
-            [tool, *options, "--dbname", (url or self.url).database or ""],
-            env={**os.environ, **surroundings(url or self.url)},
-            stderr=subprocess.PIPE,
-            **pipes,
-        )
-        try:
-            yield program
-        except BaseException:
-            program.kill()
-            program.communicate()
-            raise
-        complaint = first_line(program.stderr)
-        if program.wait() != 0:
-            raise EngineUnavailable(f"{tool} failed: {complaint or f'exit {program.returncode}'}")
+        where = url or self.url
+        command, surrounded = [tool, *options, "--dbname", where.database or ""], {**os.environ, **surroundings(where)}
+        with tempfile.TemporaryFile() as said, subprocess.Popen(command, env=surrounded, stderr=said, **pipes) as program:
+            try:
+                yield program
+            except BaseException:
+                program.kill()
+                raise
+            if program.wait() != 0:
+                said.seek(0)
+                raise EngineUnavailable(f"{tool} failed: {first_line(said) or f'exit {program.returncode}'}")
 
     def check_tools(self) -> None:
         missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -241,6 +238,6 @@ def surroundings(url: URL) -> Mapping[str, str]:
     return {name: str(value) for name, value in known.items() if value}
 
 
-def first_line(stream: IO[bytes] | None) -> str:
-    lines = stream.read().decode("utf-8", "replace").splitlines() if stream else []
+def first_line(stream: IO[bytes]) -> str:
+    lines = stream.read().decode("utf-8", "replace").splitlines()
     return next((line for line in lines if line.strip()), "")[:300]

@@ -46,6 +46,11 @@ class SqliteVault(FolderVault):
     def bytes_needed(self) -> int:
         return int(self.database_bytes() * (COPIES + STORED))
 
+    def trusted_chain(self, manifest: Manifest) -> Sequence[Manifest]:
+        with closing(self.connect()) as connection:
+            same = pragma(connection, "page_size") == manifest.page_size
+        return super().trusted_chain(manifest) if same else ()
+
     def connect(self) -> sqlite3.Connection:
         try:
             return sqlite3.connect(f"file:{self.database}?mode=rw", uri=True, isolation_level=None)
@@ -57,8 +62,6 @@ class SqliteVault(FolderVault):
         snapshot = draft / "snapshot.db"
         snapshot_at = self.copy(snapshot, progress)
         facts = read_facts(snapshot)
-        if parent is not None and parent.page_size != facts.page_size:
-            parent = None
         hashes = draft / "hashes"
         ticks = ticking(progress, 40, 50, "Comparing pages", facts.pages)
         sha256 = hash_pages(snapshot, facts.page_size, self.hash_key, hashes, ticks)
@@ -92,7 +95,6 @@ class SqliteVault(FolderVault):
             key_fingerprint=self.fingerprint,
             page_size=facts.page_size,
             pages=facts.pages,
-            note=None if parent or wish.type is BackupType.FULL else "There was no verified backup that an incremental one could stand on.",
         )
         return self.checked(manifest, draft, progress)
 

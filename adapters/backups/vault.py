@@ -8,6 +8,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
@@ -98,7 +99,8 @@ class FolderVault(ABC):
             progress(2, "Checking space")
             self.check_space()
             with self.catalog.unfinished(wish.id) as draft:
-                manifest = self.make(wish, self.parent_for(wish), draft, progress)
+                parent, note = self.parent_for(wish)
+                manifest = replace(self.make(wish, parent, draft, progress), note=note)
                 progress(98, "Entering it in the catalog")
                 self.catalog.keep(draft, manifest)
             self.remove_surplus()
@@ -131,19 +133,29 @@ class FolderVault(ABC):
             self.catalog.remove(manifest.id)
         return removed
 
-    def parent_for(self, wish: Wish) -> Manifest | None:
-        """What an incremental backup would stand on: the newest that can be trusted."""
+    def parent_for(self, wish: Wish) -> tuple[Manifest | None, str | None]:
+        """What an incremental backup is to stand on: the newest that can be trusted. Where there is none, why it is to be a full one."""
         if wish.type is BackupType.FULL:
-            return None
-        return next((manifest for manifest in self.list() if self.can_stand_on(manifest)), None)
+            return None, None
+        for manifest in self.list():
+            chain = self.trusted_chain(manifest)
+            if len(chain) >= LONGEST_CHAIN:
+                return None, f"{len(chain)} backups stand on each other already: this one begins anew."
+            if chain:
+                return manifest, None
+        return None, "There was no verified backup that an incremental one could stand on."
 
-    def can_stand_on(self, manifest: Manifest) -> bool:
-        if manifest.engine is not self.engine or manifest.verified is None or not manifest.verified.ok:
-            return False
+    def trusted_chain(self, manifest: Manifest) -> Sequence[Manifest]:
+        """The backup and all that it stands on, if it is verified and all of it is there and whole; else nothing."""
+        if manifest.verified is None or not manifest.verified.ok:
+            return ()
         try:
-            return manifest.key_fingerprint == self.fingerprint and len(self.chain(manifest)) <= LONGEST_CHAIN
-        except (BackupCorrupt, BackupNotFound):
-            return False
+            chain = self.chain(manifest)
+            for each in chain:
+                self.check_stored(each)
+        except (BackupCorrupt, BackupKeyMismatch, EngineMismatch):
+            return ()
+        return chain
 
     def chain(self, manifest: Manifest) -> list[Manifest]:
         """The backup and all that it stands on, the full one first."""

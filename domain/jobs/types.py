@@ -40,14 +40,23 @@ BULK_OPERATION = JobType("bulk_operation", "Bulk decision", may_lose=20, started
 NOTIFICATION = JobType("notification", "Message", may_lose=5)
 REFUND_PROCESSING = JobType("refund_processing", "Refund payout", may_lose=NEVER_GIVEN_UP, cancellable=False, run_again=False)
 REFUND_RECONCILE = JobType("refund_reconcile", "Refund reconciliation", cancellable=False, run_again=False)
+BACKUP = JobType("backup", "Backup", may_lose=1, run_again=False)
 CLEANUP = JobType("cleanup", "Clean-up", cancellable=False, run_again=False)
 AUDIT_EXPORT = JobType("audit_export", "Audit export", started_with=Permission.AUDIT_LIST)
 AUDIT_VERIFY = JobType("audit_verify", "Audit verification", run_again=False)
 
-JOB_TYPES = {
-    each.name: each
-    for each in (ANALYTICS_EXPORT, BULK_OPERATION, NOTIFICATION, REFUND_PROCESSING, REFUND_RECONCILE, CLEANUP, AUDIT_EXPORT, AUDIT_VERIFY)
-}
+EVERY = (
+    ANALYTICS_EXPORT,
+    BULK_OPERATION,
+    NOTIFICATION,
+    REFUND_PROCESSING,
+    REFUND_RECONCILE,
+    BACKUP,
+    CLEANUP,
+    AUDIT_EXPORT,
+    AUDIT_VERIFY,
+)
+JOB_TYPES = {each.name: each for each in EVERY}
 
 
 def type_of(name: str) -> JobType:

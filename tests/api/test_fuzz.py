@@ -67,6 +67,7 @@ def ids(engine: Engine) -> dict[str, str]:
         session.commit()
         entry_id = session.scalars(select(AuditEntry.id).limit(1)).one()
         rows = {"refund_id": str(refund.id), "payment_id": str(refund.payment_id), "job_id": str(job.id), "referral_id": str(referral.id)}
+        rows["backup_id"] = str(uuid4())  # of none: made ones need minutes
         people = {"admin_id": str(admin.id), "invitation_id": str(invitation.id)}
         return {**rows, **people, "role_id": role.id, "permission": "refunds:list", "entry_id": str(entry_id)}
 

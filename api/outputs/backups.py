@@ -1,0 +1,66 @@
+"""Backups as programs see them."""
+
+from typing import Any
+
+from marshmallow import Schema, fields
+
+from api.outputs.fields import Moment
+from domain.backups.commands import Asked
+from domain.backups.manifest import Manifest
+
+
+class BackupAskedSchema(Schema):
+    job_id = fields.UUID(required=True)
+    status = fields.String(required=True, metadata={"enum": ["pending"]})
+    estimated_duration_seconds = fields.Integer(required=True, metadata={"description": "From earlier backups and the database's size."})
+
+
+class VerificationSchema(Schema):
+    at = Moment(required=True)
+    ok = fields.Boolean(required=True)
+    what = fields.String(required=True, metadata={"description": "What was compared, or what is wrong."})
+
+
+class BackupSchema(Schema):
+    id = fields.UUID(required=True)
+    backup_type = fields.String(required=True, metadata={"enum": ["full", "incremental"]})
+    effective_type = fields.String(
+        required=True, metadata={"description": "What it came to be: an incremental one with nothing to stand on is full; `note` says why."}
+    )
+    engine = fields.String(required=True, metadata={"enum": ["sqlite", "postgresql"]})
+    description = fields.String(required=True, allow_none=True)
+    note = fields.String(required=True, allow_none=True)
+    created_by = fields.String(required=True)
+    job_id = fields.UUID(required=True, allow_none=True)
+    parent_id = fields.UUID(required=True, allow_none=True, metadata={"description": "The backup that this one stands on."})
+    snapshot_at = Moment(required=True, metadata={"description": "The moment whose state it holds."})
+    started_at = Moment(required=True)
+    finished_at = Moment(required=True)
+    size_bytes = fields.Integer(required=True, metadata={"description": "What it takes up as stored."})
+    database_bytes = fields.Integer(required=True)
+    encrypted = fields.Boolean(required=True)
+    verified = fields.Nested(VerificationSchema, required=True, allow_none=True)
+    schema_revision = fields.String(required=True)
+    app_version = fields.String(required=True)
+    engine_version = fields.String(required=True)
+
+
+class BackupDetailSchema(BackupSchema):
+    row_counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    audit_head = fields.String(required=True, metadata={"description": "The end of the audit chain in it: `flask audit verify --noted`."})
+
+
+def asked(found: Asked) -> dict[str, Any]:
+    return {"job_id": found.job.id, "status": "pending", "estimated_duration_seconds": found.estimated_duration_seconds}
+
+
+def listed(manifest: Manifest) -> dict[str, Any]:
+    renamed = {"backup_type": str(manifest.type), "size_bytes": manifest.stored_bytes, "verified": manifest.verified}
+    return {name: renamed.get(name, getattr(manifest, name, None)) for name in BackupSchema._declared_fields}
+
+
+def detailed(manifest: Manifest) -> dict[str, Any]:
+    return listed(manifest) | {
+        "row_counts": manifest.row_counts,
+        "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",
+    }

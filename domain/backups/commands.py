@@ -1,0 +1,97 @@
+"""Asking for a backup, and noting what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from domain import audit
+from domain.access import Actor, Permission
+from domain.backups.errors import OperationInProgress
+from domain.backups.manifest import BackupType, Manifest
+from domain.backups.queries import estimate_seconds
+from domain.backups.vault import Vault, Wish
+from domain.db import now
+from domain.errors import Invalid
+from domain.jobs.commands import enqueue
+from domain.jobs.commands.enqueue import THE_ONE
+from domain.jobs.models import Job, JobStatus
+from domain.jobs.types import BACKUP
+from domain.throttle import Blocked, refusal
+
+ONCE_IN = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    job: Job
+    estimated_duration_seconds: int
+
+
+def request_backup(
+    session: Session, actor: Actor, vault: Vault, *, backup_type: BackupType, include_uploads: bool, description: str | None
+) -> Asked:
+    """Ask for a backup: a job makes it. One an hour for the whole installation, not counting those that failed or were cancelled.
+
+    Raises RateLimited, MfaRequired, OperationInProgress, InsufficientStorage, IncrementalNotSupported, EngineUnavailable.
+    """
+    actor.require(Permission.SYSTEM_BACKUP)
+    within_budget(session)
+    actor.require_fresh_mfa()
+    if include_uploads:
+        raise Invalid("Files in storage are not part of a backup: send false, and copy them by other means.", field="include_uploads")
+    vault.check_wish(Wish(THE_ONE, backup_type, description, actor.name))
+    metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": include_uploads, "description": description}
+    try:
+        with session.begin_nested():
+            job = enqueue(session, BACKUP.name, creator_id=actor.admin_id, subject_id=THE_ONE, metadata=metadata)
+            session.flush()
+    except IntegrityError:  # another asked a moment before
+        raise OperationInProgress from None
+    audit.record(session, actor, "backup.requested", job, **metadata)
+    return Asked(job, estimate_seconds(vault, backup_type))
+
+
+def within_budget(session: Session) -> None:
+    counted = Job.type == BACKUP.name, Job.status.not_in((JobStatus.FAILED, JobStatus.CANCELLED)), Job.creator_id.is_not(None)
+    newest = session.scalar(select(Job.created_at).where(*counted).order_by(Job.created_at.desc()).limit(1))
+    if newest is not None and newest > now() - ONCE_IN:
+        raise refusal(Blocked(newest + ONCE_IN, first=False), "One backup an hour can be asked for, and one was.")
+
+
+def record_made(session: Session, actor: Actor, manifest: Manifest, job_id: UUID | None = None) -> None:
+    """Note that a backup was made, with the end of the audit chain that is in it."""
+    audit.record(session, actor, "backup.created", object_type="backups", object_id=manifest.id, after=summary(manifest), job_id=job_id)
+
+
+def record_checked(session: Session, actor: Actor, manifest: Manifest) -> None:
+    verified = manifest.verified
+    assert verified is not None
+    found = {"ok": verified.ok, "what": verified.what}
+    audit.record(session, actor, "backup.verified", object_type="backups", object_id=manifest.id, after=found)
+
+
+def record_removed(session: Session, actor: Actor, manifest: Manifest) -> None:
+    audit.record(session, actor, "backup.removed", object_type="backups", object_id=manifest.id, before=summary(manifest))
+
+
+def summary(manifest: Manifest) -> dict[str, Any]:
+    """What a job answers and an entry of the audit log keeps of a backup."""
+    return {
+        "backup_id": str(manifest.id),
+        "type": str(manifest.type),
+        "effective_type": str(manifest.effective_type),
+        "note": manifest.note,
+        "snapshot_at": manifest.snapshot_at.isoformat().replace("+00:00", "Z"),
+        "bytes": manifest.stored_bytes,
+        "database_bytes": manifest.database_bytes,
+        "encrypted": manifest.encrypted,
+        "verified": bool(manifest.verified and manifest.verified.ok),
+        "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",
+    }

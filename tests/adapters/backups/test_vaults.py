@@ -1,0 +1,246 @@
+"""What holds of every backup, of SQLite and of PostgreSQL, with a key and without."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy.orm import Session
+
+from adapters.backups.lock import is_held, one_operation
+from domain import audit
+from domain.access import SYSTEM
+from domain.audit.models import AuditHead
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, BackupNotFound, EngineMismatch, InsufficientStorage, OperationInProgress
+from tests.adapters.backups.conftest import FULL, left_in, new_key, silent, vault_of, wish
+from tests.factories import make_refund
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def backup(vault, session):
+    """A backup of a database with something in it."""
+    make_refund(session)
+    audit.record(session, SYSTEM, "test.happened")
+    session.commit()
+    return vault.create(wish(description="Before the update"), silent)
+
+
+def test_it_is_put_together_again_before_it_counts_and_says_what_is_in_it(backup, vault, session):
+    head = session.get_one(AuditHead, 1)
+    assert backup.verified.ok
+    assert backup.row_counts["refund_requests"] == 1
+    assert (backup.audit_sequence, backup.audit_hash) == (head.sequence, head.hash)
+    assert (backup.created_by, backup.description, backup.app_version) == ("Asha Rao", "Before the update", "1.2.3")
+    assert backup.encrypted == (vault.key is not None)
+    assert backup.started_at <= backup.snapshot_at <= backup.finished_at
+    assert vault.list() == [backup] == [vault.get(backup.id)]
+    assert vault.verify(backup.id, silent).verified.at > backup.verified.at
+    assert left_in(vault.folder) == [str(backup.id), f"{backup.id}.json"]
+
+
+def test_nothing_of_the_data_can_be_read_without_the_key(backup, vault):
+    stored = b"".join(path.read_bytes() for path in vault.catalog.files(backup.id).iterdir())
+    assert stored.startswith(b"age-encryption.org/v1") == (vault.key is not None)
+
+
+def test_any_flipped_byte_and_any_cut_is_found(backup, vault):
+    files = sorted(vault.catalog.files(backup.id).iterdir())
+    dice = random.Random(7)
+    for number in range(60):
+        file = files[number % len(files)]
+        whole = file.read_bytes()
+        spoil(file, whole, dice, cut=number % 2 == 0)
+        with pytest.raises(BackupCorrupt, match=file.name):
+            vault.verify(backup.id, silent)
+        assert not vault.get(backup.id).verified.ok
+        file.write_bytes(whole)
+    assert vault.verify(backup.id, silent).verified.ok
+
+
+def spoil(file: Path, whole: bytes, dice: random.Random, cut: bool) -> None:
+    at = dice.randrange(len(whole))
+    file.write_bytes(whole[:at] if cut else whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1 :])
+
+
+def test_a_file_that_is_gone_is_found(backup, vault):
+    next(vault.catalog.files(backup.id).iterdir()).unlink()
+    with pytest.raises(BackupCorrupt, match="is not there"):
+        vault.verify(backup.id, silent)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda facts: facts | {"snapshot_at": "2020-01-01T00:00:00.000000Z"},
+        lambda facts: facts | {"files": []},
+        lambda facts: facts | {"signature": "0" * 64},
+        lambda facts: {name: value for name, value in facts.items() if name != "signature"},
+        lambda facts: [facts],
+    ],
+    ids=["another moment", "no files", "another signature", "no signature", "another shape"],
+)
+def test_a_changed_manifest_is_no_manifest(backup, vault, change):
+    file = vault.folder / f"{backup.id}.json"
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    with pytest.raises(BackupCorrupt):
+        vault.get(backup.id)
+    assert vault.list() == []
+    assert vault.damaged() == [str(backup.id)]
+    assert not next(finding for finding in vault.examine() if finding.name == "backups").ok
+
+
+def test_a_manifest_under_another_backups_name_is_not_believed(backup, vault):
+    other = vault.create(wish(), silent)
+    (vault.folder / f"{other.id}.json").write_bytes((vault.folder / f"{backup.id}.json").read_bytes())
+    with pytest.raises(BackupCorrupt, match="another backup's"):
+        vault.get(other.id)
+
+
+def test_another_key_opens_nothing_and_changes_nothing(backup, vault, database_url, tmp_path):
+    other = vault_of(database_url, vault.folder, new_key(tmp_path, "other.key"))
+    with pytest.raises(BackupCorrupt, match="another key"):
+        other.verify(backup.id, silent)
+    assert vault.get(backup.id) == backup
+
+
+def test_stopped_anywhere_it_leaves_nothing(vault, session):
+    make_refund(session)
+    session.commit()
+    stages = {}
+    vault.create(wish(), lambda percent, stage: stages.setdefault(stage.split()[0], percent))
+    before = left_in(vault.folder)
+    assert len(stages) > 4
+    for first_word in stages:
+
+        def told(percent, stage, first_word=first_word):
+            if stage.startswith(first_word):
+                raise StopHere
+
+        with pytest.raises(StopHere):
+            vault.create(wish(), told)
+        assert left_in(vault.folder) == before
+    assert not vault.busy()
+
+
+class StopHere(Exception):
+    pass
+
+
+def test_two_at_once_are_one_too_many(vault, session):
+    session.commit()
+    begun, go_on = Event(), Event()
+
+    def told(percent, stage):
+        begun.set()
+        assert go_on.wait(30)
+
+    thread = Thread(target=vault.create, args=(wish(), told))
+    thread.start()
+    assert begun.wait(30)
+    assert vault.busy()
+    for attempt in (lambda: vault.create(wish(), silent), lambda: vault.check_wish(wish()), vault.prune):
+        with pytest.raises(OperationInProgress):
+            attempt()
+    go_on.set()
+    thread.join()
+    assert len(vault.list()) == 1
+    assert not vault.busy()
+
+
+def test_too_little_space_is_said_before_the_first_byte(vault, session, monkeypatch):
+    session.commit()
+    monkeypatch.setattr(type(vault), "free_bytes", lambda self: 1000)
+    with pytest.raises(InsufficientStorage) as refused:
+        vault.create(wish(), silent)
+    assert refused.value.details["free"] == 1000 < refused.value.details["need"]
+    assert left_in(vault.folder) == []
+
+
+def test_an_unknown_backup_is_not_found(vault):
+    with pytest.raises(BackupNotFound):
+        vault.get(wish().id)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from adapters.backups.lock import one_operation
+folder = Path(sys.argv[1])
+with one_operation(folder):
+    (folder / "11111111-1111-4111-8111-111111111111.unfinished").mkdir()
+    (folder / "held").touch()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.processes
+def test_a_process_that_is_killed_leaves_no_lock_and_its_rests_are_removed(vault, session):
+    session.commit()
+    vault.folder.mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, vault.folder])
+    try:
+        wait_until((vault.folder / "held").exists, "it holds the lock")
+        assert is_held(vault.folder)
+    finally:
+        process.kill()
+        process.wait()
+    (vault.folder / "held").unlink()
+    assert left_in(vault.folder) == ["11111111-1111-4111-8111-111111111111.unfinished"]
+    made = vault.create(wish(), silent)
+    assert left_in(vault.folder) == sorted([str(made.id), f"{made.id}.json"])
+
+
+def test_writers_go_on_while_it_is_made_and_it_holds_one_moment(engine, vault, session):
+    """The number of entries in the backup is the number at its head: a copy of two moments would have others."""
+    session.commit()
+    stop, written = Event(), []
+
+    def write():
+        while not stop.is_set():
+            with Session(engine) as own:
+                audit.record(own, SYSTEM, "test.happened", number=len(written))
+                own.commit()
+            written.append(time.monotonic())
+
+    thread = Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(3):
+            count = len(written)
+            made = vault.create(wish(), silent)
+            assert made.row_counts["audit_entries"] == made.audit_sequence
+            assert len(written) > count
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_backup_of_another_engine_is_refused(backup, vault, tmp_path, database_url):
+    other = "postgresql://nobody@/nowhere" if database_url.startswith("sqlite") else f"sqlite:///{tmp_path / 'other.db'}"
+    with pytest.raises(EngineMismatch):
+        vault_of(other, vault.folder, vault.key).verify(backup.id, silent)
+    assert vault.get(backup.id) == backup
+
+
+def test_a_backup_made_with_a_key_says_which_when_it_is_not_set(database_url, folder, session, tmp_path):
+    session.commit()
+    made = vault_of(database_url, folder, new_key(tmp_path)).create(wish(FULL), silent)
+    without = vault_of(database_url, folder, None)
+    without.catalog.signing = vault_of(database_url, folder, new_key(tmp_path, "x.key")).catalog.signing
+    with suppress(BackupCorrupt):
+        without.get(made.id)
+    with pytest.raises(BackupKeyMismatch, match=made.key_fingerprint):
+        without.check_stored(made)
+
+
+def test_while_one_runs_the_lock_is_seen_from_elsewhere(folder):
+    assert not is_held(folder)
+    with one_operation(folder):
+        assert is_held(folder)
+    assert not is_held(folder)

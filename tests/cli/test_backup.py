@@ -1,0 +1,73 @@
+"""`flask backup`."""
+
+import json
+import stat
+
+import pytest
+from sqlalchemy import select
+
+from domain.audit.models import AuditEntry
+from tests.cli.test_admin import refused
+
+
+@pytest.fixture
+def run(app):
+    """Runs `flask backup ...` inside this process."""
+    runner = app.test_cli_runner()
+    return lambda *line: runner.invoke(args=["backup", *map(str, line)])
+
+
+@pytest.fixture
+def key_file(app, tmp_path):
+    made = app.test_cli_runner().invoke(args=["backup", "key", str(tmp_path / "backup.key")])
+    assert made.exit_code == 0, made.output
+    return tmp_path / "backup.key"
+
+
+def test_create_list_and_verify(run, session):
+    assert "There is no backup yet" in run("list").stdout
+    made = run("create", "--description", "Before the update")
+    assert made.exit_code == 0, made.output
+    assert "Verified: " in made.stdout
+    assert "not encrypted" in made.stderr
+    (row,) = json.loads(run("list", "--json").stdout)["backups"]
+    assert (row["description"], row["verified"], row["created_by"]) == ("Before the update", True, "operator at the command line")
+    assert row["id"] in run("list").stdout
+    assert "is whole" in run("verify", row["id"]).stdout
+    assert session.scalars(select(AuditEntry.action).order_by(AuditEntry.sequence)).all() == ["backup.created", "backup.verified"]
+
+
+def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
+    row = json.loads(run("create", "--json").stdout)
+    file = next(app.extensions["vault"].catalog.files(row["id"]).iterdir())
+    file.write_bytes(b"nothing of it")
+    refused(run("verify", row["id"]), "is not what was stored")
+    assert "DAMAGED" in run("list").stdout
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "backup.verified")).one()
+    assert entry.after["ok"] is False
+
+
+def test_check_says_what_is_missing(run):
+    found = run("check")
+    assert found.exit_code == 1
+    assert "there is no verified one" in found.stdout
+    assert "backups are not encrypted" in found.stdout
+    run("create")
+    report = json.loads(run("check", "--json").stdout)
+    assert [check["name"] for check in report["checks"] if not check["ok"]] == ["backup key"]
+
+
+def test_a_key_is_made_once_for_its_owner_alone(run, key_file):
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert "AGE-SECRET-KEY-1" in key_file.read_text()
+    refused(run("key", key_file), "cannot be made")
+
+
+def test_prune_says_what_would_go(run):
+    run("create")
+    assert json.loads(run("prune", "--dry-run", "--json").stdout) == {"removed": [], "dry_run": True}
+    assert "0 are removed" in run("prune").stdout
+
+
+def test_an_unknown_one_is_an_error(run):
+    refused(run("verify", "550e8400-e29b-41d4-a716-446655440000"), "There is no backup with this id.")

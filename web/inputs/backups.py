@@ -1,0 +1,28 @@
+"""What may be asked about backups, whichever door it comes through."""
+
+from typing import Any
+
+from marshmallow import post_load
+
+from domain.backups.manifest import BackupType
+from domain.pagination import PageRequest
+from web.inputs import Input, Query
+from web.inputs.fields import Choice, Flag, QueryInteger, Text
+
+
+class BackupQuery(Query):
+    page = QueryInteger(load_default=1, min=1, max=1_000_000, metadata={"description": "Counts from 1; past the end the list is empty."})
+    page_size = QueryInteger(load_default=25, min=1, max=100)
+    cursor = Text(max=200, metadata={"description": "`meta.next_cursor` of the page before: reads on from there."})
+
+    @post_load
+    def build(self, data: dict[str, Any], **_: object) -> PageRequest:
+        return PageRequest(**data)
+
+
+class BackupRequest(Input):
+    backup_type = Choice(
+        BackupType, required=True, metadata={"description": "`incremental` holds what changed since the newest verified one; SQLite only."}
+    )
+    include_uploads = Flag(load_default=False, metadata={"description": "Must be false: files in storage are not part of a backup."})
+    description = Text(max=500, allow_none=True, load_default=None)
