@@ -1,5 +1,7 @@
 """The door for operators: one group of commands per noun. What goes wrong is one line on stderr and exit 1."""
 
+from copy import copy
+
 import click
 from flask import Flask
 from sqlalchemy.exc import OperationalError
@@ -24,8 +26,8 @@ def register(app: Flask) -> None:
 
 
 def said_plainly(command: click.Command) -> click.Command:
-    """The command, with its errors made into one line each."""
-    invoke = command.invoke
+    """The command, with its errors made into one line each; a copy, since a process may make several applications."""
+    invoke, plain = command.invoke, copy(command)
 
     def run(context: click.Context) -> object:
         try:
@@ -38,5 +40,5 @@ def said_plainly(command: click.Command) -> click.Command:
             reason = str(error.orig).strip().splitlines()[0]
             raise click.ClickException(f"The database does not answer, or was never migrated (flask db upgrade): {reason}") from None
 
-    command.invoke = run  # type: ignore[method-assign]
-    return command
+    plain.invoke = run  # type: ignore[method-assign]
+    return plain

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -16,6 +15,7 @@ import config
 import migrations
 from domain.db import make_engine
 from tests.databases import PostgresDatabase, SqliteDatabase
+from tests.once import CompiledOnce, TemplatesOnce
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.servers.tools import missing
@@ -100,17 +100,22 @@ def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def compiled_templates(tmp_path_factory: pytest.TempPathFactory) -> FileSystemBytecodeCache:
-    """Each test has an application of its own; they need not each compile the same templates."""
-    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+def templates() -> TemplatesOnce:
+    return TemplatesOnce()
 
 
 @pytest.fixture
-def app(settings: dict[str, str], compiled_templates: FileSystemBytecodeCache) -> Flask:
-    from wsgi import create_app  # here, since the tests of the domain need none of the doors
+def app(settings: dict[str, str], database_url: str, engine: Engine, templates: TemplatesOnce, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    """An application of the test's own, on the engine that `engine` is."""
+    from web.db import db  # here, since the tests of the domain need none of the doors
+    from wsgi import create_app
 
+    monkeypatch.setattr(Flask, "url_rule_class", CompiledOnce)
     app = create_app(config.load(settings))
-    app.jinja_env.bytecode_cache = compiled_templates
+    app.jinja_env.bytecode_cache = templates
+    if settings["DATABASE_URL"] == database_url:
+        with app.app_context():
+            db.engines[None] = engine
     return app
 
 

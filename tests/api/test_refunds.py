@@ -99,15 +99,17 @@ class TestList:
         }
 
     @pytest.mark.parametrize("size", [1, 100])
-    def test_a_page_takes_three_queries_whatever_its_size(self, engine, app, get, made, size):
+    def test_a_page_takes_three_queries_whatever_its_size(self, engine, get, made, size):
         for _ in range(5):
             made()
         queries: list[str] = []
-        with app.app_context():
-            from web.db import db
 
-            event.listen(db.engine, "before_cursor_execute", lambda *call: queries.append(call[2]))
+        def note(*call):
+            queries.append(call[2])
+
+        event.listen(engine, "before_cursor_execute", note)
         assert get(page_size=size).status_code == 200
+        event.remove(engine, "before_cursor_execute", note)
         queries = [query for query in queries if query != "BEGIN"]
         assert len(queries) <= 3, queries
 

@@ -120,6 +120,7 @@ def test_without_its_database_the_portal_says_so_and_keeps_its_secrets(nisha, en
         with engine.begin() as connection:
             connection.execute(text("alter table admin_sessions rename to gone"))
     else:
+        engine.dispose()
         Path(engine.url.database).unlink()
     page, part = nisha.open("/refunds"), nisha.open("/refunds", partial=True)
     assert (page.status_code, part.status_code) in {(503, 503), (500, 500)}

@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+import config
 from domain import audit
 from domain.access import SYSTEM
 from domain.audit.models import AuditEntry
 from domain.db import read_only
 from web.db import db, writing
+from wsgi import create_app
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -45,7 +47,8 @@ def test_what_fails_while_writing_leaves_nothing(app, engine):
         assert session.scalars(select(AuditEntry)).all() == []
 
 
-def test_the_web_engine_has_the_settings_of_every_other(app, engine):
+def test_the_web_engine_has_the_settings_of_every_other(settings, engine):
+    app = create_app(config.load(settings))
     asked = "PRAGMA foreign_keys" if engine.dialect.name == "sqlite" else "SHOW lock_timeout"
     with app.app_context(), db.engine.connect() as connection:
         here = connection.exec_driver_sql(asked).scalar()
