@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
-from sqlalchemy import Engine, Select
+from sqlalchemy import Engine, Select, delete
 from sqlalchemy.orm import Session
 
 import config
@@ -21,6 +22,7 @@ from domain.identity import sessions
 from domain.identity.mfa import Sealer
 from domain.identity.models import Admin, Door
 from domain.identity.passwords import Passwords
+from domain.roles.models import Role
 from tests.factories import make_admin
 from tests.servers.portal import Portal
 from tests.servers.tools import chromium
@@ -63,11 +65,11 @@ class House:
             session.commit()
             return admin
 
-    def cookie(self, admin: Admin) -> dict[str, str]:
-        """The cookie of a session that is open already, its second step just taken."""
+    def cookie(self, admin: Admin, stale: bool = False) -> dict[str, str]:
+        """The cookie of a session that is open already, its second step just taken, or (`stale`) a while ago."""
         with Session(self.engine) as session:
             row, secret = sessions.open_session(session, admin.id, Door.PORTAL, sessions.visitor())
-            row.mfa_at = now() if admin.mfa_enrolled else None
+            row.mfa_at = now() - timedelta(hours=stale) if admin.mfa_enrolled else None
             session.commit()
         signer = Flask("signer")
         signer.secret_key = self.settings.derived_key("cookies")
@@ -87,11 +89,12 @@ def running_house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Pat
 
 @pytest.fixture
 def house(running_house: House) -> House:
-    """The portal, emptied of everything but its roles and its audit."""
+    """The portal, emptied of everything but the system's roles and its audit."""
     with running_house.engine.begin() as connection:
         for table in reversed(Base.metadata.sorted_tables):
             if table.name != "roles" and not table.name.startswith("audit_"):
                 connection.execute(table.delete())
+        connection.execute(delete(Role).where(Role.is_system_role.is_(False)))
     return running_house
 
 
@@ -137,13 +140,13 @@ def visit(chromium_browser: Browser, house: House, watch: Watch) -> Iterator[Cal
     """`visit(admin, width=390)`: a browser of their own, signed in unless nobody is named."""
     contexts = []
 
-    def open_browser(admin: Admin | None = None, *, width: int = 1440, height: int = 900, **options: object) -> Page:
+    def open_browser(admin: Admin | None = None, *, width: int = 1440, height: int = 900, stale: bool = False, **options: object) -> Page:
         context = chromium_browser.new_context(base_url=house.url, viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_default_timeout(SLOWEST)
         watch.over(context)
         if admin is not None:
-            context.add_cookies([house.cookie(admin)])
+            context.add_cookies([house.cookie(admin, stale)])
         page = context.new_page()
         if SLOWED > 1:
             context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWED})
