@@ -9,17 +9,9 @@ from domain.audit.models import AuditEntry
 from domain.db import now
 from domain.roles.models import Role
 from tests.factories import make_admin, make_role
+from tests.system_roles import SYSTEM_ROLES
 
 ROLES = "/api/v1/admin/roles"
-TICKET = {  # what the ticket names, and what the contract adds to it
-    "super_admin": "users:create users:update users:delete users:list users:view vendors:verify vendors:suspend payments:refund "
-    "reviews:moderate analytics:view *",
-    "vendor_admin": "vendors:list vendors:view vendors:verify vendors:suspend services:list services:view",
-    "support_agent": "users:list users:view users:view_pii bookings:list bookings:view reviews:list reviews:view refunds:list",
-    "finance_admin": "payments:list payments:view payments:refund subscriptions:list subscriptions:view analytics:view refunds:list "
-    "refunds:approve referrals:list jobs:list",
-    "content_moderator": "reviews:list reviews:view reviews:moderate reviews:hide reviews:remove",
-}
 WISH = {"name": "Regional finance", "description": "For the region", "permissions": ["refunds:approve", "refunds:list", "refunds:list"]}
 
 
@@ -52,7 +44,7 @@ class TestReading:
 
         rows = {row["id"]: row for row in answer["data"]}
         assert answer["data"][0]["id"] == "super_admin"
-        assert {id: set(TICKET[id].split()) for id in TICKET} == {id: set(rows[id]["permissions"]) for id in TICKET}
+        assert {id: set(rows[id]["permissions"]) for id in SYSTEM_ROLES} == SYSTEM_ROLES
         assert {name: rows["finance_admin"][name] for name in ("name", "is_system_role", "can_be_assigned", "user_count")} == {
             "name": "Finance Admin",
             "is_system_role": True,
