@@ -66,7 +66,7 @@ def sessions(session: Session, ids: Collection[str]) -> dict[str, str]:
 
 
 def roles(session: Session, ids: Collection[str]) -> dict[str, str]:
-    return dict(session.execute(select(Role.id, Role.name).where(Role.id.in_(ids))))
+    return dict(session.execute(select(Role.id, Role.name).where(Role.id.in_(ids))).all())
 
 
 NAMED: dict[str, Callable[[Session, Collection[str]], dict[str, str]]] = {

@@ -86,5 +86,15 @@ def note_external(session: Session, gateway: str, verdict: Processed | Pending |
             gateway=gateway,
             transaction_id=facts.gateway_refund_id,
         )
-    elif failed:
+    elif failed and not known.failed:
         known.failed = True
+        audit.record(
+            session,
+            SYSTEM,
+            "refund.failed_elsewhere",
+            payment,
+            before={"failed": False},
+            after={"failed": True},
+            gateway=gateway,
+            transaction_id=facts.gateway_refund_id,
+        )

@@ -87,6 +87,7 @@ class AuditExportStart(Input):
     @post_load
     def parameters(self, data: dict[str, Any], **_: object) -> dict[str, Any]:
         first, last = data.pop("from_"), data.pop("to")
+        del data["type"]
         if first and last and first > last:
             raise ValidationError({"from": ["It is after to: swap the two."]})
         narrowed = {name: list(value) if isinstance(value, tuple) else value for name, value in data.items() if value}

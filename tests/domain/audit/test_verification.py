@@ -8,9 +8,10 @@ from sqlalchemy import delete, insert, select, text, update
 
 from domain import audit
 from domain.access import SYSTEM, operator
+from domain.audit import verification
 from domain.audit.models import AuditEntry, AuditHead
 from domain.audit.recording import digest
-from domain.audit.verification import Link, verify
+from domain.audit.verification import Break, Link, check_link, get_head, verify
 from domain.errors import Forbidden
 from tests.factories import actor_for, make_admin
 
@@ -88,11 +89,13 @@ class TestAChange:
             {"ip": "203.0.113.9"},
             {"user_agent": "another"},
             {"request_id": "another"},
+            {"id": "00000000-0000-4000-8000-000000000000"},
+            {"hash": "0" * 64},
         ],
         ids=lambda changed: next(iter(changed)),
     )
     def test_it_is_named(self, chain, sequence, changed):
-        values = {name: UUID(value) if name == "actor_id" else value for name, value in changed.items()}
+        values = {name: UUID(value) if name in ("actor_id", "id") else value for name, value in changed.items()}
         tamper(chain, update(AuditEntry).where(AuditEntry.sequence == sequence).values(**values))
 
         broken = verify(chain, operator()).broken
@@ -114,6 +117,66 @@ class TestAChange:
         broken = verify(chain, operator()).broken
         assert broken.sequence == 7
         assert "does not follow" in broken.what
+
+    @pytest.mark.parametrize("column", ["before", "details", "created_at", "actor_id", "ip"])
+    def test_one_that_cannot_be_read_any_more_is_named_too(self, chain, column):
+        """SQLite takes anything into any column."""
+        if chain.get_bind().dialect.name != "sqlite":
+            nonsense = {"created_at": "'-infinity'", "ip": "'x'"}.get(column, "'[]'" if column != "actor_id" else "gen_random_uuid()")
+        else:
+            nonsense = "x'00ff'"
+        tamper(chain, text(f"UPDATE audit_entries SET {column} = {nonsense} WHERE sequence = 6"))
+
+        finding = verify(chain, operator())
+        assert finding.broken.sequence == 6
+        assert finding.broken.what.startswith("it was changed")
+        assert finding.entries == 5
+
+
+class TestTheHead:
+    def test_one_that_is_gone_or_doubled_is_told(self, chain):
+        tamper(chain, insert(AuditHead).values(id=2, sequence=ENTRIES, hash="0" * 64))
+        assert "more than once" in verify(chain, operator()).broken.what
+        chain.rollback()
+        tamper(chain, delete(AuditHead))
+        assert verify(chain, operator()).broken == Break(ENTRIES + 1, "the row that says where the chain ends is gone")
+
+    @pytest.mark.parametrize(
+        ("values", "sequence", "words"),
+        [
+            ({"hash": "0" * 64}, ENTRIES, "the head knows"),
+            ({"sequence": 9}, 10, "the head was set back"),
+            ({"sequence": 20}, ENTRIES + 1, "its head says 20"),
+        ],
+    )
+    def test_one_that_was_changed_is_told(self, chain, values, sequence, words):
+        tamper(chain, update(AuditHead).values(**values))
+
+        broken = verify(chain, operator()).broken
+        assert (broken.sequence, words in broken.what) == (sequence, True)
+
+    def test_it_is_what_is_noted(self, chain):
+        assert str(get_head(chain)) == f"{ENTRIES}:{at(chain, ENTRIES).hash}"
+
+
+class TestWalking:
+    def test_it_goes_a_few_at_a_time_and_tells_how_far_it_is(self, chain, monkeypatch):
+        monkeypatch.setattr(verification, "AT_ONCE", 5)
+        told = []
+
+        assert verify(chain, operator(), tell=lambda done, of: told.append((done, of))).whole
+        assert told == [(5, ENTRIES), (10, ENTRIES), (12, ENTRIES)]
+
+    def test_each_link_is_checked_on_its_own_too(self, chain):
+        tamper(
+            chain,
+            update(AuditEntry).where(AuditEntry.sequence == 6).values(ip="203.0.113.9"),
+            delete(AuditEntry).where(AuditEntry.sequence == 9),
+        )
+
+        found = {number: check_link(chain, operator(), at(chain, number)) for number in (1, 5, 6, 7, 10)}
+        assert {number for number, wrong in found.items() if wrong} == {6, 10}
+        assert (found[6].what, found[10]) == ("it was changed", Break(9, "it was removed"))
 
 
 class TestARemoval:
