@@ -58,6 +58,10 @@ ACTIONS = {
     "export.downloaded": Look("Export downloaded", "warning", "download"),
     "data.imported": Look("Records imported", "", "download"),
     "data.demo_loaded": Look("Demo loaded", "", "store"),
+    "backup.requested": Look("Backup asked for", "", "play"),
+    "backup.created": Look("Backup made", "success", "shield-check"),
+    "backup.verified": Look("Backup verified", "success", "shield-check"),
+    "backup.removed": Look("Backup removed", "danger", "trash-2"),
     "audit.verified": Look("Audit log verified: whole", "success", "shield-check"),
     "audit.broken": Look("Audit log verified: broken", "danger", "shield-alert"),
 }
