@@ -3,7 +3,7 @@ from __future__ import annotations
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from domain.db import Cents, Currency, Identified, LongText, Timestamp
@@ -102,6 +102,8 @@ class Referral(Identified):
         Index("ix_referrals_status_created_at", "status", "created_at", "id"),
         Index("ix_referrals_created_at_id", "created_at", "id"),
         Index("ix_referrals_referrer_id_created_at", "referrer_id", "created_at", "id"),
+        Index("ix_referrals_same_email", "created_at", "id", sqlite_where=text("same_email = 1"), postgresql_where=text("same_email")),
+        Index("ix_referrals_same_name", "created_at", "id", sqlite_where=text("same_name = 1"), postgresql_where=text("same_name")),
         Index("ix_referrals_counts", "status", "expires_at", "payout_status", "currency", "reward_amount_cents"),
     )
 
@@ -119,6 +121,9 @@ class Referral(Identified):
     email_verified: Mapped[bool]
     first_booking: Mapped[bool]
     minimum_spend: Mapped[bool]
+    # Both accounts look like one person. Triggers keep these, whoever writes the rows: migrations/versions/0017_*.py
+    same_email: Mapped[bool] = mapped_column(server_default=false())
+    same_name: Mapped[bool] = mapped_column(server_default=false())
 
     referrer: Mapped[User] = relationship(lazy="raise", foreign_keys=[referrer_id])
     referred_user: Mapped[User] = relationship(lazy="raise", foreign_keys=[referred_user_id])

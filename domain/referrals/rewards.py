@@ -24,9 +24,9 @@ def rewarded() -> ColumnElement[bool]:
     return and_(Referral.status == ReferralStatus.COMPLETED, Referral.credited_at.is_not(None))
 
 
-def earned_by(booking: type[Booking] = Booking) -> ColumnElement[bool]:
-    """This booking had its part in the reward of this referral."""
-    return and_(rewarded(), booking.user_id == Referral.referred_user_id, booking.created_at <= Referral.credited_at)
+def earned_by() -> ColumnElement[bool]:
+    """This booking had its part in the reward of this referral, if that was issued."""
+    return and_(Booking.user_id == Referral.referred_user_id, Booking.created_at <= Referral.credited_at)
 
 
 def given_back_after() -> ColumnElement[bool]:
@@ -43,7 +43,7 @@ def refunds_after_rewards() -> ColumnElement[bool]:
     return (
         select(Refund.id)
         .join(Booking, Booking.id == Refund.booking_id)
-        .where(Refund.user_id == Referral.referred_user_id, earned_by(), given_back_after())
+        .where(rewarded(), Refund.user_id == Referral.referred_user_id, earned_by(), given_back_after())
         .correlate(Referral)
         .exists()
     )
@@ -60,13 +60,17 @@ class Return:
     currency: str
 
 
-def returns_of(session: Session, referral_ids: Collection[UUID]) -> list[Return]:
+def returns_of(session: Session, referrals: Collection[Referral]) -> list[Return]:
     """The refunds behind the mark of these referrals, newest first."""
+    # The status is looked at here: asked for it, SQLite would go through all that are completed and look for these among them.
+    issued = [referral.id for referral in referrals if referral.status == ReferralStatus.COMPLETED and referral.credited_at]
+    if not issued:
+        return []
     found = session.execute(
         select(Referral.id, Refund)
         .join(Refund, Refund.user_id == Referral.referred_user_id)
         .join(Booking, Booking.id == Refund.booking_id)
-        .where(Referral.id.in_(referral_ids), earned_by(), given_back_after())
+        .where(Referral.id.in_(issued), earned_by(), given_back_after())
         .order_by(Refund.approved_at.desc(), Refund.id)
     )
     return [
@@ -92,7 +96,7 @@ def rewards_of_booking(session: Session, actor: Actor, booking_id: UUID) -> list
     seen = actor.can(Permission.REFERRALS_LIST)
     found = session.scalars(
         select(Referral)
-        .join(Booking, and_(Booking.id == booking_id, earned_by()))
+        .join(Booking, and_(Booking.id == booking_id, rewarded(), earned_by()))
         .join(Referral.referrer)
         .options(contains_eager(Referral.referrer))
         .order_by(Referral.credited_at, Referral.id)

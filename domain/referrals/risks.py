@@ -16,16 +16,16 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from domain.marketplace.models import Referral, User
+from domain.marketplace.models import Referral
 from domain.money import format_money
-from domain.referrals.expressions import mailbox, moved, plain_name
+from domain.referrals.expressions import moved
 from domain.referrals.rewards import Return, refunds_after_rewards, returns_of
 
 MANY = 5
 NEARBY = timedelta(hours=24)
 """So many referrals of one referrer, each within this time of the other, are many."""
 
-Referrer, Referred, Nearby = aliased(User), aliased(User), aliased(Referral)
+Nearby = aliased(Referral)
 
 
 class RiskCode(StrEnum):
@@ -49,18 +49,11 @@ def has_risk(codes: Collection[str]) -> ColumnElement[bool]:
 
 
 def same_email() -> ColumnElement[bool]:
-    return same(mailbox(Referrer.email.expression), mailbox(Referred.email.expression))
+    return Referral.same_email.expression
 
 
 def same_name() -> ColumnElement[bool]:
-    return same(plain_name(Referrer.name.expression), plain_name(Referred.name.expression))
-
-
-def same(first: ColumnElement[str], second: ColumnElement[str]) -> ColumnElement[bool]:
-    pair = select(Referrer.id).where(
-        Referrer.id == Referral.referrer_id, Referred.id == Referral.referred_user_id, first == second, first != ""
-    )
-    return pair.correlate(Referral).exists()
+    return Referral.same_name.expression
 
 
 def many_at_once() -> ColumnElement[bool]:
@@ -88,14 +81,14 @@ RULES: dict[RiskCode, Any] = {
 FACTS = select(Referral.id, same_email(), same_name(), nearby()).where(Referral.id.in_(bindparam("ids", expanding=True)))
 
 
-def risks_of(session: Session, referral_ids: Collection[UUID]) -> dict[UUID, list[Risk]]:
+def risks_of(session: Session, referrals: Collection[Referral]) -> dict[UUID, list[Risk]]:
     """The marks of these referrals, with their reasons in words."""
-    if not referral_ids:
+    if not referrals:
         return {}
     returns: dict[UUID, list[Return]] = defaultdict(list)
-    for one in returns_of(session, referral_ids):
+    for one in returns_of(session, referrals):
         returns[one.referral_id].append(one)
-    facts = session.execute(FACTS, {"ids": list(referral_ids)})
+    facts = session.execute(FACTS, {"ids": [referral.id for referral in referrals]})
     return {id: list(marks(one_box, one_name, around, returns[id])) for id, one_box, one_name, around in facts}
 
 

@@ -200,6 +200,19 @@ class TestRisks:
         assert self.codes(listed()) == {one.id: ["same_name"], other.id: []}
         assert found(listed(risk=("same_name",))) == {one.id}
 
+    def test_a_mark_follows_a_name_or_an_address_that_changes(self, session, listed):
+        people = [make_user(session, name="Asha", email="asha@example.com"), make_user(session, name="Jane")]
+        make_referral(session, referrer_id=people[0].id, referred_user_id=people[1].id)
+        for changed, codes in (
+            ({"email": "ASHA+1@example.com"}, ["same_email"]),
+            ({"name": "asha"}, ["same_email", "same_name"]),
+            ({"email": "jane@example.com"}, ["same_name"]),
+        ):
+            for name, value in changed.items():
+                setattr(people[1], name, value)
+            session.flush()
+            assert list(self.codes(listed()).values()) == [codes]
+
     def test_many_by_one_referrer_in_a_short_time(self, session, listed):
         asha, moment = make_user(session), now() - 9 * DAY
         burst = [make_referral(session, referrer_id=asha.id, created_at=moment + place * 5 * HOUR) for place in range(5)]
