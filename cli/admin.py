@@ -9,7 +9,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from domain.access import operator
-from domain.identity import admins, invitations
+from domain.identity import admins, directory, invitations
 from domain.identity.models import Admin
 from web.auth import identity
 from web.db import db
@@ -78,7 +78,7 @@ def list_(as_json: bool) -> None:
     \b
     Example: flask admin list
     """
-    rows = [facts_of(found) for found in admins.list_admins(db.session(), operator())]
+    rows = [facts_of(found) for found in directory.list_everybody(db.session(), operator())]
     if as_json:
         click.echo(json.dumps({"admins": rows}, ensure_ascii=False))
         return

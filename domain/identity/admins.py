@@ -161,12 +161,6 @@ def set_password(session: Session, actor: Actor, passwords: Passwords, admin_id:
     return admin
 
 
-def list_admins(session: Session, actor: Actor) -> list[Admin]:
-    """Every admin, by address."""
-    actor.require(Permission.ADMINS_LIST)
-    return list(session.scalars(select(Admin).order_by(Admin.email)))
-
-
 def get_by_email(session: Session, actor: Actor, email: str) -> Admin:
     actor.require(Permission.ADMINS_LIST)
     admin = session.scalars(select(Admin).where(Admin.email == normalised_email(email))).one_or_none()

@@ -92,6 +92,12 @@ def list_admins(session: Session, actor: Actor, filters: AdminFilters) -> Page[A
     )
 
 
+def list_everybody(session: Session, actor: Actor) -> list[Admin]:
+    """Every admin, by address."""
+    actor.require(Permission.ADMINS_LIST)
+    return list(session.scalars(select(Admin).order_by(Admin.email)))
+
+
 def summarise_admins(session: Session, actor: Actor, filters: AdminFilters) -> dict[str, int]:
     actor.require(Permission.ADMINS_LIST)
     disabled = Admin.disabled_at.is_not(None)

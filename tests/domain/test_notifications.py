@@ -17,7 +17,7 @@ from domain.notifications.delivery import GIVE_UP_AFTER, Refused, Sent, TryLater
 from domain.notifications.letters import Unneeded, compose
 from domain.notifications.message import Facts, Link, Message, Paragraph, Quotation
 from domain.refunds.models import Alternative, ProcessingState, Refund, RefundApproval, RefundStatus
-from tests.factories import make_admin, make_booking, make_payment, make_refund, make_user, make_vendor
+from tests.factories import make_admin, make_booking, make_invitation, make_payment, make_refund, make_user, make_vendor
 
 PORTAL = "https://portal.example.com"
 LINKS = InvitationLinks(b"k" * 32, PORTAL)
@@ -452,3 +452,29 @@ class TestDelivery:
         assert deliver(new_session, job, Postman(Sent()), PORTAL, LINKS.url) == Done(
             {"sent": False, "reason": "There is no address on file any more."}
         )
+
+
+class TestAnInvitation:
+    def test_it_says_who_asks_in_which_role_and_until_when_and_holds_the_link(self, session):
+        inviter = make_admin(session, name="Mira Sen")
+        invitation = make_invitation(session, email="ravi@example.com", name="Ravi Menon", invited_by=inviter.id)
+        message = compose(session, notifications.request_invitation(session, invitation), PORTAL, LINKS.url)
+
+        assert message.to == "ravi@example.com"
+        for said in ("Dear Ravi Menon,", "Mira Sen invites you", "Support Agent", f"{PORTAL}/invitation/", "UTC"):
+            assert said in words(message)
+
+    def test_its_job_holds_no_secret_and_no_address(self, session):
+        invitation = make_invitation(session, email="ravi@example.com")
+        job = notifications.request_invitation(session, invitation)
+        assert job.payload == {"notice": "admin_invited", "audience": "invited", "recipient_id": str(invitation.id)}
+
+    @pytest.mark.parametrize("over", ["accepted_at", "withdrawn_at", "expires_at"])
+    def test_one_that_opens_nothing_any_more_is_not_sent(self, session, over):
+        invitation = make_invitation(session, **{over: now() - timedelta(seconds=1)})
+        assert isinstance(compose(session, notifications.request_invitation(session, invitation), PORTAL, LINKS.url), Unneeded)
+
+    def test_a_name_that_would_be_a_link_in_a_mailbox_is_not_greeted(self, session):
+        invitation = make_invitation(session, name="Win at https://evil.example now", invited_by=None)
+        message = compose(session, notifications.request_invitation(session, invitation), PORTAL, LINKS.url)
+        assert "evil.example" not in words(message) and "The operator of the portal invites you" in words(message)

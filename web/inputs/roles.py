@@ -46,7 +46,3 @@ class RoleChange(Input):
     def changes_something(self, data: dict[str, Any], **_: object) -> None:
         if not data:
             raise ValidationError("Send at least one field to change: name, description, permissions or can_be_assigned.")
-
-
-class PermissionChoice(Input):
-    permission = Text(required=True, max=100)
