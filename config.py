@@ -35,7 +35,7 @@ class Config:
     data_dir: Path  # database, queue, outbox, sandbox ledger: whatever lives in files
     secret_key: str  # signs cookies and tokens, seals TOTP secrets; each use has its own derived key
     database_url: str
-    redis_url: str | None  # unset: Huey on SQLite, caches and rate limits in process
+    redis_url: str | None  # unset: Huey on SQLite, caches in the database, rate limits in process
     public_url: str  # where people reach the portal: links in messages, secure cookies when https
     cors_origins: tuple[str, ...]  # other origins whose pages may call the API
     trusted_proxies: int  # how many proxies in front may be believed about the caller's address
