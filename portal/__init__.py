@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from flask import Blueprint, Flask, Response, g, redirect, request, url_for
+from flask import Blueprint, Flask, Response, g, request, url_for
 from jinja2 import StrictUndefined
 
 from domain.access import Permission
@@ -27,6 +27,7 @@ from portal import (
     formats,
     health,
     help,
+    home,
     invitation,
     jobs,
     referrals,
@@ -35,7 +36,6 @@ from portal import (
     wording,
 )
 from web import auth as sessions
-from web.access import needs
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
@@ -56,6 +56,7 @@ class Entry:
 
 
 NAVIGATION = (
+    Entry("Home", "house", "portal.home"),
     Entry("Refunds", "receipt-text", "portal.refunds.index", Permission.REFUNDS_LIST, lambda: count_pending(db.session, g.actor)),
     Entry("Jobs", "layers", "portal.jobs.index", Permission.JOBS_LIST, lambda: count_attention(db.session, g.actor), "running or failed"),
     Entry("Referrals", "gift", "portal.referrals.index", Permission.REFERRALS_LIST),
@@ -67,11 +68,8 @@ NAVIGATION = (
 )
 
 
-@portal.get("/")
-@needs()
-def home():
-    first = next(entry for entry in NAVIGATION if allowed(entry))
-    return redirect(url_for(first.endpoint))
+portal.add_url_rule("/", "home", home.index)
+portal.add_url_rule("/now", "home_now", home.now)
 
 
 @portal.app_template_global()

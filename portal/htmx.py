@@ -1,8 +1,9 @@
 """The only module that reads htmx's headers."""
 
+from hashlib import sha256
 from urllib.parse import parse_qsl, urlsplit
 
-from flask import Response, redirect, render_template, request
+from flask import Response, make_response, redirect, render_template, request
 from werkzeug.datastructures import MultiDict
 
 
@@ -17,9 +18,13 @@ def render(template: str, *, fragment: str, **context: object) -> str:
     return render_template(fragment if part else template, in_dialog=part, **context)
 
 
-def seen_already(tag: str) -> bool:
-    """Whether the fragment with this tag is what a poll brought last."""
-    return request.headers.get("HX-PTag") == tag
+def unless_seen(body: str) -> Response:
+    """What a poll is answered: nothing where this is what it brought last."""
+    tag = sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    seen = request.headers.get("HX-PTag") == tag
+    response = make_response("" if seen else body, 304 if seen else 200)
+    response.headers["HX-PTag"] = tag
+    return response
 
 
 def page_arguments() -> MultiDict[str, str]:

@@ -61,7 +61,8 @@ ANY_ADMIN = {
     "portal.account.turn_on",
     "portal.account.two_step",
     "portal.help.keys",
-    "portal.home",
+    "portal.home",  # each part of it is for whoever has its permission
+    "portal.home_now",
     "portal.jobs.cancel",
     "portal.jobs.cancel_form",
     "portal.jobs.delete",

@@ -19,7 +19,7 @@ from domain.referrals.filters import ReferralFilters
 from domain.referrals.risks import RiskCode
 from domain.referrals.states import ReferralState
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
-from domain.refunds.queries import SECOND_APPROVAL, RefundFilters
+from domain.refunds.queries import SECOND_APPROVAL, Dated, RefundFilters
 
 T = TypeVar("T", bound=StrEnum)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -82,7 +82,9 @@ class ExportRequest:
 
 
 NARROWING = {
-    ReportType.REFUNDS: tuple("status q min_amount currency awaiting processing_state reason priority user_id vendor_id".split()),
+    ReportType.REFUNDS: tuple(
+        "status q dated min_amount currency awaiting approver_id processing_state reason priority user_id vendor_id".split()
+    ),
     ReportType.REFERRALS: tuple("status q min_amount currency payout_status risk referrer_id referred_id".split()),
 }
 """By what a report may be narrowed: the filters of its list."""
@@ -118,6 +120,8 @@ def refund_filters(parameters: Mapping[str, Any], request: ExportRequest) -> Ref
         processing_state=choices(parameters, "processing_state", ProcessingState),
         priority=choices(parameters, "priority", Priority),
         awaiting=awaiting(parameters),
+        dated=choice(parameters, "dated", Dated),
+        approver_id=identifier(parameters, "approver_id"),
         user_id=identifier(parameters, "user_id"),
         vendor_id=identifier(parameters, "vendor_id"),
         min_amount=amount(parameters, "min_amount"),

@@ -34,6 +34,7 @@ class JobFilters(PageRequest):
     by_system: bool = False  # only those that nobody started
     from_: datetime | None = None
     to: datetime | None = None
+    ended_since: datetime | None = None
     q: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
@@ -49,6 +50,8 @@ class JobFilters(PageRequest):
             found.append(Job.created_at >= self.from_)
         if self.to is not None:
             found.append(Job.created_at < self.to)
+        if self.ended_since is not None:
+            found.append(Job.finished_at >= self.ended_since)
         if self.q:
             found.append(
                 or_(
@@ -104,7 +107,7 @@ def list_jobs(session: Session, actor: Actor, filters: JobFilters) -> Page[JobRo
 def summarise_jobs(session: Session, actor: Actor, filters: JobFilters) -> dict[str, Any]:
     """Counts per status under every filter but `status`."""
     seen = visible(actor)
-    if filters.from_ is None and filters.to is None and not filters.q:
+    if filters.from_ is None and filters.to is None and filters.ended_since is None and not filters.q:
         creators: list[UUID | None] = [] if actor.can(Permission.JOBS_LIST_ALL) else [actor.admin_id]
         creators += [None] if filters.by_system else []
         creators += [filters.creator_id] if filters.creator_id is not None else []

@@ -73,6 +73,10 @@ class Refund(Identified):
         Index("ix_refund_requests_vendor_id_requested_at", "vendor_id", "requested_at", "id"),
         Index("ix_refund_requests_counts", "status", "currency", "processing_state", "requested_amount_cents"),
         Index("ix_refund_requests_processing_state", "processing_state", "status"),
+        Index("ix_refund_requests_waiting", "status", "currency", "requested_at", "requested_amount_cents"),
+        Index("ix_refund_requests_approved_at", "approved_at"),
+        Index("ix_refund_requests_rejected_at", "rejected_at"),
+        Index("ix_refund_requests_processed_at", "processed_at"),
     )
 
     refund_number: Mapped[str] = mapped_column(String(50), unique=True)
@@ -135,7 +139,10 @@ class RefundApproval(Identified):
     """One admin's yes to one amount. It lapses after 72 hours where a second one is needed and does not come."""
 
     __tablename__ = "refund_approvals"
-    __table_args__ = (CheckConstraint("amount_cents > 0", name="amount_positive"),)
+    __table_args__ = (
+        CheckConstraint("amount_cents > 0", name="amount_positive"),
+        Index("ix_refund_approvals_created_at", "created_at"),
+    )
 
     refund_id: Mapped[UUID] = mapped_column(ForeignKey("refund_requests.id"), index=True)
     admin_id: Mapped[UUID] = mapped_column(ForeignKey("admin_users.id"))

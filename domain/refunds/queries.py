@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from domain.access import Actor, Permission
@@ -33,18 +34,35 @@ from domain.refunds.policy import APPROVAL_LASTS, RefundPolicy
 SECOND_APPROVAL = "second_approval"
 
 
+class Dated(StrEnum):
+    """Which of its moments a refund is found by."""
+
+    REQUESTED = "requested"
+    DECIDED = "decided"
+    PAID = "paid"
+
+
+MOMENTS = {
+    Dated.REQUESTED: (Refund.requested_at,),
+    Dated.DECIDED: (Refund.approved_at, Refund.rejected_at),
+    Dated.PAID: (Refund.processed_at,),
+}
+
+
 @dataclass(frozen=True)
 class RefundFilters(PageRequest):
-    """What a list of refunds is narrowed to. `from_` and `to` bound `requested_at`: from included, to excluded."""
+    """What a list of refunds is narrowed to. `from_` and `to` bound the moment that `dated` names: from included, to excluded."""
 
     status: tuple[str, ...] = ()
     user_id: UUID | None = None
     vendor_id: UUID | None = None
     from_: datetime | None = None
     to: datetime | None = None
+    dated: str | None = None  # None: by when it was requested
     min_amount: int | None = None
     max_amount: int | None = None
     awaiting: str | None = None
+    approver_id: UUID | None = None  # only those whose second approval this admin may give
     processing_state: tuple[str, ...] = ()
     currency: str | None = None
     reason: str | None = None
@@ -58,10 +76,8 @@ class RefundFilters(PageRequest):
             found.append(Refund.user_id == self.user_id)
         if self.vendor_id is not None:
             found.append(Refund.vendor_id == self.vendor_id)
-        if self.from_ is not None:
-            found.append(Refund.requested_at >= self.from_)
-        if self.to is not None:
-            found.append(Refund.requested_at < self.to)
+        if self.from_ is not None or self.to is not None:
+            found.append(or_(*(within(moment, self.from_, self.to) for moment in MOMENTS[Dated(self.dated or Dated.REQUESTED)])))
         if self.min_amount is not None:
             found.append(Refund.requested_amount_cents >= self.min_amount)
         if self.max_amount is not None:
@@ -69,6 +85,8 @@ class RefundFilters(PageRequest):
         if self.awaiting == SECOND_APPROVAL:
             found.append(Refund.status == RefundStatus.PENDING)
             found.append(live_approvals() > 0)
+        if self.approver_id is not None:
+            found += awaiting_approval_of(self.approver_id)
         if self.processing_state:
             found.append(Refund.processing_state.in_(self.processing_state))
         if self.currency is not None:
@@ -87,6 +105,18 @@ class RefundFilters(PageRequest):
                 )
             )
         return found
+
+
+def within(moment: Any, first: datetime | None, end: datetime | None) -> ColumnElement[bool]:
+    return and_(*([moment >= first] if first is not None else []), *([moment < end] if end is not None else []))
+
+
+def awaiting_approval_of(admin_id: UUID | None) -> list[ColumnElement[bool]]:
+    """Pending, approved by somebody, and not by this admin: nobody gives both approvals."""
+    own = exists().where(
+        RefundApproval.refund_id == Refund.id, RefundApproval.admin_id == admin_id, RefundApproval.created_at > now() - APPROVAL_LASTS
+    )
+    return [Refund.status == RefundStatus.PENDING, live_approvals() > 0, ~own]
 
 
 @dataclass

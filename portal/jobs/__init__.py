@@ -1,7 +1,6 @@
 """/jobs, as people see it."""
 
 from functools import partial
-from hashlib import sha256
 from uuid import UUID
 
 from flask import Blueprint, Response, abort, g, make_response, redirect, render_template, url_for
@@ -15,7 +14,7 @@ from domain.jobs.models import Job
 from domain.jobs.types import ANALYTICS_EXPORT, BULK_OPERATION
 from portal.errors import refusals_go_to
 from portal.forms import read_form
-from portal.htmx import go, page_path, render, seen_already
+from portal.htmx import go, page_path, render, unless_seen
 from portal.htmx import partial as is_partial
 from portal.jobs import acting, listing, showing, starting
 from web.access import needs
@@ -51,13 +50,6 @@ def now():
     if not is_partial():
         return render_template("jobs/index.html", **listing.list_context(query, page, pulse, refusals))
     return unless_seen(render_template("jobs/_now.html", **listing.live_context(query, page, pulse)))
-
-
-def unless_seen(body: str) -> Response:
-    tag = sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-    response = make_response("" if seen_already(tag) else body, 304 if seen_already(tag) else 200)
-    response.headers["HX-PTag"] = tag
-    return response
 
 
 @blp.get("/failures")

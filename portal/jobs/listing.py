@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from flask import g, url_for
 
 from domain.access import Permission
 from domain.db import now
-from domain.jobs.attention import list_creators
+from domain.jobs.attention import LATELY, list_creators
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.queries import Hour, JobFilters, JobRow, Pulse
 from domain.jobs.types import JOB_TYPES, type_of
@@ -23,6 +23,7 @@ from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
 from web.db import db
 
 SYSTEM = "system"
+LATELY_ENDED = "24h"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class JobsQuery(ListAddress):
 
     type: str = ""
     by: str = ""
+    ended: str = ""
 
 
 def read() -> tuple[JobsQuery, JobFilters, list[str]]:
@@ -49,8 +51,16 @@ def read_filters(query: JobsQuery) -> tuple[JobFilters, list[str]]:
         reading.found["by_system"] = True
     elif query.by:
         reading.take(lambda: {"creator_id": g.actor.admin_id if query.by == "me" else UUID(query.by)}, "There is no such admin.")
+    if query.ended:
+        reading.take(lambda: {"ended_since": ended_since(query.ended)}, "Ended: only the last 24 hours can be asked for.")
     reading.take_days()
     return JobFilters(**reading.found), reading.refusals
+
+
+def ended_since(span: str) -> datetime:
+    if span != LATELY_ENDED:
+        raise ValueError(span)
+    return now() - LATELY
 
 
 def known_type(name: str) -> str:
@@ -159,6 +169,8 @@ def chips(query: JobsQuery) -> list[dict[str, str]]:
         found.append({"word": "Started by", "value": creator_word(query.by), "without": query.url(by="")})
     if query.since or query.until:
         found.append({"word": "Created", "value": span(query), "without": query.url(since="", until="")})
+    if query.ended:
+        found.append({"word": "Ended", "value": "last 24 h", "without": query.url(ended="")})
     return found
 
 

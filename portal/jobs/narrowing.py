@@ -30,6 +30,8 @@ SOURCES = {
             "status": "Status",
             "q": "Search",
             "awaiting": "Awaiting",
+            "dated": "Days of",
+            "approver_id": "Awaiting approval by",
             "processing_state": "Payment",
             "reason": "Reason",
             "priority": "Priority",
@@ -65,6 +67,8 @@ def in_words(report: ReportType, told: dict[str, str]) -> list[dict[str, str]]:
     for name, value in told.items():
         if name == "min_amount" and is_currency(told.get("currency", "")) and value.isdigit():
             found.append({"word": "Amount", "value": f"at least {format_money(int(value), told['currency'], g.actor.locale)}"})
+        elif name == "currency" and "min_amount" not in told:
+            found.append({"word": "Currency", "value": value})
         elif name not in ("min_amount", "currency"):
             found.append({"word": words[name], "value": "only this one" if name.endswith("_id") else plain(name, value)})
     return found

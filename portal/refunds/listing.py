@@ -12,11 +12,13 @@ from domain.errors import Invalid
 from domain.money import format_money, is_currency, parse_amount
 from domain.pagination import Page
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
-from domain.refunds.queries import SECOND_APPROVAL, RefundFilters, RefundRow
+from domain.refunds.queries import SECOND_APPROVAL, Dated, RefundFilters, RefundRow
 from portal.formats import number, zone_words
 from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
 from portal.wording import PRIORITIES, REASONS, STATUSES, reason_words
 
+MINE = "mine"
+DATED_WORDS = {Dated.DECIDED: "Decided", Dated.PAID: "Paid out"}
 PROCESSING_WORDS = {ProcessingState.FAILED: "failed", ProcessingState.UNKNOWN: "no answer yet"}
 
 
@@ -29,6 +31,8 @@ class ListQuery(ListAddress):
     cur: str = ""
     reason: str = ""
     priority: str = ""
+    currency: str = ""
+    dated: str = ""
     awaiting: str = ""
     processing: str = ""
     user: str = ""
@@ -37,7 +41,7 @@ class ListQuery(ListAddress):
     @classmethod
     def read(cls, arguments: MultiDict[str, str]) -> Self:
         query = super().read(arguments)
-        return query if query.min else replace(query, cur="")
+        return replace(query, currency="") if query.min else replace(query, cur="")
 
     def fielded(self) -> set[str]:
         return super().fielded() | (set() if self.min else {"min", "cur"})
@@ -53,7 +57,13 @@ def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
         reading.take(lambda: at_least(query), "Amount: choose a currency.")
     if query.priority:
         reading.take(lambda: {"priority": (Priority(query.priority),)}, "There is no such priority.")
-    if query.awaiting:
+    if query.currency:
+        reading.take(lambda: {"currency": known_currency(query.currency)}, "There is no such currency.")
+    if query.dated:
+        reading.take(lambda: {"dated": Dated(query.dated)}, "Days are those of the request, the decision or the payout.")
+    if query.awaiting == MINE:
+        reading.found["approver_id"] = g.actor.admin_id
+    elif query.awaiting:
         reading.found["awaiting"] = SECOND_APPROVAL
     if query.processing:
         reading.take(lambda: {"processing_state": (ProcessingState(query.processing),)}, "There is no such state.")
@@ -61,6 +71,12 @@ def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
         if getattr(query, name):
             reading.take(partial(named_id, query, name), f"There is no such {name}.")
     return RefundFilters(**reading.found), reading.refusals
+
+
+def known_currency(code: str) -> str:
+    if not is_currency(code):
+        raise ValueError(code)
+    return code
 
 
 def named_id(query: ListQuery, name: str) -> dict[str, Any]:
@@ -110,7 +126,10 @@ def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
     """Each filter in force, in words, with the address that takes it away."""
     found = []
     if query.since or query.until:
-        found.append({"word": "Requested", "value": span(query), "without": query.url(since="", until="")})
+        word = DATED_WORDS.get(query.dated, "Requested")  # type: ignore[call-overload]
+        found.append({"word": word, "value": span(query), "without": query.url(since="", until="", dated="")})
+    if query.currency:
+        found.append({"word": "Currency", "value": query.currency, "without": query.url(currency="")})
     if query.min:
         found.append({"word": "Amount", "value": f"at least {readable(query)}", "without": query.url(min="", cur="")})
     if query.reason:
@@ -119,7 +138,8 @@ def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
         look = PRIORITIES.get(query.priority)  # type: ignore[call-overload]
         found.append({"word": "Priority", "value": look.word if look else query.priority, "without": query.url(priority="")})
     if query.awaiting:
-        found.append({"word": "Awaiting", "value": "second approval", "without": query.url(awaiting="")})
+        awaited = "my approval" if query.awaiting == MINE else "second approval"
+        found.append({"word": "Awaiting", "value": awaited, "without": query.url(awaiting="")})
     if query.processing:
         words = PROCESSING_WORDS.get(query.processing, query.processing)  # type: ignore[call-overload]
         found.append({"word": "Payment", "value": words, "without": query.url(processing="")})

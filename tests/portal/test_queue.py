@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.access import Permission
 from domain.db import now
-from tests.factories import make_admin, make_refund, make_role, make_user
+from tests.factories import make_admin, make_refund, make_user
 
 
 def numbers(page):
@@ -226,10 +225,3 @@ class TestRoles:
         assert page.status_code == 403
         assert "refunds:list" in page.text
         assert 'href="/refunds"' not in moderator.open("/help/keys").text
-
-    def test_home_is_the_first_page_one_may_see(self, made, sign_in, nisha):
-        nobody = sign_in(made(lambda session: make_admin(session, role=make_role(session, Permission.DATA_IMPORT))))
-        watcher = sign_in(made(lambda session: make_admin(session, role=make_role(session, Permission.JOBS_LIST))))
-        assert nisha.open("/").location == "/refunds"
-        assert watcher.open("/").location == "/jobs"
-        assert nobody.open("/").location == "/help/keys"
