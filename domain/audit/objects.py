@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain.audit.models import AuditEntry
-from domain.identity.models import Admin, AdminSession
+from domain.identity.models import Admin, AdminSession, Invitation
 from domain.jobs.models import Job
 from domain.jobs.types import type_of
 from domain.marketplace.models import Payment
@@ -69,6 +69,11 @@ def roles(session: Session, ids: Collection[str]) -> dict[str, str]:
     return dict(session.execute(select(Role.id, Role.name).where(Role.id.in_(ids))).all())
 
 
+def invitations(session: Session, ids: Collection[str]) -> dict[str, str]:
+    found = session.execute(select(Invitation.id, Invitation.name).where(Invitation.id.in_(uuids(ids))))
+    return {str(id): f"of {name}" for id, name in found}
+
+
 NAMED: dict[str, Callable[[Session, Collection[str]], dict[str, str]]] = {
     Refund.__tablename__: refunds,
     Payment.__tablename__: payments,
@@ -76,4 +81,5 @@ NAMED: dict[str, Callable[[Session, Collection[str]], dict[str, str]]] = {
     Admin.__tablename__: admins,
     AdminSession.__tablename__: sessions,
     Role.__tablename__: roles,
+    Invitation.__tablename__: invitations,
 }

@@ -20,6 +20,7 @@ from domain.roles.models import SUPER_ADMIN, Role
 from domain.roles.queries import find_role, suggestion, unknown_role
 
 ID = re.compile(r"[a-z][a-z0-9_]{1,49}")
+INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  # with one, two names could look the same
 RESERVED = {"can", "compare", "new"}  # the portal's own words at the place of an id: /roles/new
 CATALOGUE = [EVERYTHING, *(permission.value for permission in Permission)]
 
@@ -141,7 +142,7 @@ def wait_for_others(session: Session) -> None:
 
 def refuse_a_double(session: Session, name: str, id: str | None = None, besides: Role | None = None) -> None:
     """A role that is called like another would be given by mistake."""
-    for other in session.scalars(select(Role)):
+    for other in session.scalars(select(Role).execution_options(populate_existing=True)):
         if other is besides:
             continue
         if other.name.casefold() == name.casefold():
@@ -152,8 +153,8 @@ def refuse_a_double(session: Session, name: str, id: str | None = None, besides:
 
 def checked_name(name: str) -> str:
     name = name.strip()
-    if not 1 <= len(name) <= 100 or not typable(name):
-        raise Invalid("Write a name of 1 to 100 characters, in one line.", field="name")
+    if not 1 <= len(name) <= 100 or not typable(name) or INVISIBLE.search(name):
+        raise Invalid("Write a name of 1 to 100 characters, in one line and without invisible ones.", field="name")
     return name
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from flask import g, render_template, request, url_for
 
-from domain.access import EVERYTHING
+from domain.access import EVERYTHING, Permission
 from domain.identity.directory import AdminRow, InvitationRow
 from domain.roles.models import Role
-from domain.roles.queries import assignable_roles
+from domain.roles.queries import assignable_roles, count_approvers
 from portal import mfa
 from portal.errors import Refusal
 from portal.htmx import partial
@@ -37,7 +37,15 @@ DANGEROUS = ("disable", "reset_mfa", "withdraw")
 
 
 def act_form(name: str, row: AdminRow, refusal: Refusal | None) -> str:
-    return ask(name, row.admin.name, row.admin.email, row.role, {"admin_id": row.admin.id}, show_url(row), refusal)
+    warning = too_few_approvers_without(row) if name == "disable" else None
+    return ask(name, row.admin.name, row.admin.email, row.role, {"admin_id": row.admin.id}, show_url(row), refusal, warning)
+
+
+def too_few_approvers_without(row: AdminRow) -> str | None:
+    """What would come of it for large refunds, which two admins must approve."""
+    if not row.admin.active or not row.role.allows(Permission.REFUNDS_APPROVE) or count_approvers(db.session()).able > 2:
+        return None
+    return "Without them fewer than two admins may approve refunds, and one above its limit needs two."
 
 
 def invitation_form(name: str, row: InvitationRow, refusal: Refusal | None) -> str:
@@ -45,7 +53,9 @@ def invitation_form(name: str, row: InvitationRow, refusal: Refusal | None) -> s
     return ask(name, row.invitation.name, row.invitation.email, row.role, {"invitation_id": row.invitation.id}, back, refusal)
 
 
-def ask(name: str, whom: str, email: str, role: Role, target: dict[str, Any], back: str, refusal: Refusal | None) -> str:
+def ask(
+    name: str, whom: str, email: str, role: Role, target: dict[str, Any], back: str, refusal: Refusal | None, warning: str | None = None
+) -> str:
     title, text, button = TEXTS[name]
     return form(
         "act",
@@ -53,6 +63,7 @@ def ask(name: str, whom: str, email: str, role: Role, target: dict[str, Any], ba
         title=title.format(name=whom),
         under=f"{email}, {role.name}",
         text=text,
+        warning=warning,
         button=button,
         dangerous=name in DANGEROUS,
         action=url_for(f"portal.admins.{name}", **target),

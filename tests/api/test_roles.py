@@ -136,6 +136,7 @@ class TestCustomRoles:
             ({"permission": ["*"]}, "permission", "no such field"),
             ({"name": "   "}, "name", "1 to 100"),
             ({"name": "two\nlines"}, "name", "one line"),
+            ({"name": "Super\u200b Admin"}, "name", "without invisible ones"),
             ({"id": "Größe"}, "id", "small letters"),
         ],
     )

@@ -81,6 +81,12 @@ class TestActing:
         assert mira.send(mira.form(f"/admins/{omar.admin.id}/enable")).status_code == 303
         assert look.get(Admin, omar.admin.id).active
 
+    def test_whoever_disables_one_of_two_approvers_is_told_what_comes_of_it(self, mira, omar, enrolled):
+        path = f"/admins/{omar.admin.id}/disable"
+        assert "Large refunds will wait" in mira.open(path).text
+        enrolled(email="third@example.com")
+        assert "Large refunds will wait" not in mira.open(path).text
+
     def test_a_second_step_is_taken_off(self, mira, omar, look):
         assert mira.send(mira.form(f"/admins/{omar.admin.id}/reset-mfa")).status_code == 303
         assert not look.get(Admin, omar.admin.id).mfa_enrolled
