@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from flask import Flask, Response, after_this_request, current_app
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from domain.cache import Cache, Kept, read_entry, write_entry
 from domain.db import dump_json, impatient
@@ -47,8 +47,8 @@ class DatabaseCache:
             try:
                 with impatient(PATIENCE_SECONDS), writing() as session:
                     write_entry(session, name, kept, lasts)
-            except OperationalError as error:
-                log.info("the database is busy, a summary is not kept: %s", type(error.orig).__name__)
+            except SQLAlchemyError as error:
+                log.info("the database does not take it, a summary is not kept: %s", type(error).__name__)
             return response
 
 

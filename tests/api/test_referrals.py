@@ -10,7 +10,7 @@ import config
 from domain.access import Permission
 from domain.cache import CacheEntry
 from domain.db import now
-from domain.marketplace.models import PayoutStatus, ReferralStatus
+from domain.marketplace.models import PayoutStatus, ReferralStatus, User
 from tests.factories import make_booking, make_payment, make_referral, make_refund, make_user
 from web.db import db
 from wsgi import create_app
@@ -220,6 +220,16 @@ class TestWhatIsKept:
         self.add(engine)
         assert self.summaries(apps, headers) == [(0, 1), (0, 1)]
         assert self.kept_in_the_database(engine) == 1
+
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    @pytest.mark.parametrize("keeper", ["database"])
+    def test_while_somebody_writes_for_long_it_is_counted_and_not_kept(self, apps, bearer, engine):
+        headers = bearer(Permission.REFERRALS_LIST)
+        with Session(engine) as writer:
+            writer.add(User(name="Asha", email="asha@example.com", created_at=now()))
+            writer.flush()
+            assert self.summaries(apps, headers) == [(0, 0), (0, 0)]
+        assert self.kept_in_the_database(engine) == 0
 
     def kept_in_the_database(self, engine):
         with Session(engine) as session:
