@@ -19,6 +19,7 @@ from web.auth import identity
 
 RAVI = {"email": "ravi@example.com", "name": "Ravi Menon", "role": "support_agent"}
 WORDS = "four words to keep"
+ON_ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def invited(mira, mailed):
     return mailed()
 
 
+@ON_ONE_DATABASE
 class TestTheList:
     def test_the_number_on_each_tab_is_that_of_the_rows_behind_it(self, mira, made):
         for number in range(3):
@@ -66,6 +68,7 @@ class TestTheList:
         assert "There is no such role." in answer.text
 
 
+@ON_ONE_DATABASE
 class TestActing:
     def test_a_role_is_given_and_counts_at_the_next_click(self, mira, omar):
         assert omar.open("/refunds").status_code == 200
@@ -123,6 +126,7 @@ class TestBeingInvited:
         accepted = select(AuditEntry.actor_id).where(AuditEntry.action == "admin.invitation_accepted")
         assert look.all(accepted) == [ravi.id]
 
+    @ON_ONE_DATABASE
     def test_what_is_wrong_with_a_password_is_said_at_its_field(self, invited, guest, look):
         form = guest.form(invited)
         for password, again, said in [

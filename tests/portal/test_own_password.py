@@ -7,6 +7,8 @@ from domain.audit.models import AuditEntry
 from tests.portal.conftest import PASSWORD
 from tests.portal.person import Person
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 NEW = "another good password"
 
 

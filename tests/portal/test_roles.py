@@ -9,6 +9,10 @@ from domain.identity.models import Admin
 from domain.roles.models import Role
 from tests.factories import make_admin, make_role
 
+pytestmark = pytest.mark.parametrize(
+    "database_url", ["sqlite"], indirect=True
+)  # the rules are tested on both, in tests/domain and tests/api
+
 
 @pytest.fixture
 def ines(enrolled, sign_in, engine):
