@@ -10,7 +10,7 @@ from flask import g, url_for
 from domain.access import SYSTEM, operator
 from domain.audit.checks import BROKEN, OLD, WHOLE, last_verification
 from domain.audit.models import AuditEntry
-from domain.audit.objects import Names, name_objects
+from domain.audit.objects import Names, admins, name_objects
 from domain.audit.queries import AuditFilters, list_actors
 from domain.db import now
 from domain.identity.models import Door
@@ -69,9 +69,9 @@ def read_filters(query: AuditQuery) -> tuple[AuditFilters, list[str]]:
     elif query.group:
         reading.take(lambda: {"action": group_of(query.group)}, "There is no such kind of act.")
     if query.before:
-        reading.take(lambda: {"older_than": int(query.before)}, "This page does not exist: go to the newest.")
+        reading.take(lambda: {"older_than": place(query.before)}, "This page does not exist: go to the newest.")
     elif query.after:
-        reading.take(lambda: {"newer_than": int(query.after)}, "This page does not exist: go to the newest.")
+        reading.take(lambda: {"newer_than": place(query.after)}, "This page does not exist: go to the newest.")
     reading.take_days()
     return AuditFilters(**reading.found), reading.refusals
 
@@ -79,6 +79,13 @@ def read_filters(query: AuditQuery) -> tuple[AuditFilters, list[str]]:
 def acting(by: str) -> str:
     """Whose entries, as the domain is asked for them. Raises ValueError."""
     return str(g.actor.admin_id) if by == "me" else NAMELESS.get(by) or str(UUID(by))
+
+
+def place(text: str) -> int:
+    """The number of an entry. Raises ValueError."""
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise ValueError(text)
+    return int(text)
 
 
 def group_of(name: str) -> tuple[str, ...]:
@@ -220,7 +227,7 @@ def actor_word(by: str) -> str:
         return "me"
     if by in NAMELESS:
         return NAMELESS[by]
-    return next((name for admin_id, name in list_actors(db.session(), g.actor) if str(admin_id) == by), "only this one")
+    return admins(db.session(), [by]).get(by, "only this one")
 
 
 def actors(query: AuditQuery) -> list[dict[str, str]]:
