@@ -24,7 +24,7 @@ from portal.jobs.wording import counted, size
 from portal.lists import ListAddress, Reading, span
 from web.db import db
 
-COUNTED_TO = 10_000
+COUNTED_TO = 1000
 SHOWN_CHANGES = 2
 NAMELESS = {"system": SYSTEM.name, "operator": operator().name, "nobody": visitor().name}
 NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")

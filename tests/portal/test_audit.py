@@ -199,7 +199,7 @@ def test_an_export_takes_the_filters_of_the_list(mira, look, ravi):
     actions = job.payload.pop("action")
     assert "refund.approved" in actions and all(action.startswith("refund.") for action in actions)
     assert job.payload == {"from": "2025-01-01", "to": "2025-12-31", "format": "xlsx", "actor": str(ravi.admin_id), "q": "half%"}
-    assert "Audit log, 1 Jan 2025" in mira.open(f"/jobs/{job.id}").text
+    assert "Audit log, 1 Jan – 31 Dec 2025, XLSX" in mira.open(f"/jobs/{job.id}").text
 
 
 def test_a_refunds_page_leads_to_all_that_the_log_holds_of_it(mira, nisha, made):
