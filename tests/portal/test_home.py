@@ -6,6 +6,7 @@ from html import unescape
 from random import Random
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from domain.access import Permission
@@ -121,6 +122,28 @@ def test_a_poll_brings_what_changed_and_how_the_portal_is(mira, nisha, made):
     assert nisha.client.get("/now", headers=asked_again).status_code == 304
     made(make_refund)
     assert numbers(nisha.client.get("/now", headers=asked_again))["/refunds?currency=INR"][0] == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_it_reads_no_table_from_end_to_end(nisha, engine):
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    nisha.open("/")
+    event.listen(engine, "before_cursor_execute", note)
+    nisha.open("/")
+    event.remove(engine, "before_cursor_execute", note)
+    with engine.connect() as connection:
+        plans = [
+            step.detail
+            for statement, parameters in asked
+            if statement.startswith("SELECT")
+            for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert [step for step in plans if re.match(r"SCAN (refund|background_jobs\b|payments|bookings|users)", step)] == []
+    assert 8 <= len(asked) <= 18  # a handful of statements, however much there is
 
 
 def test_a_plain_visit_to_what_polls_ask_for_is_the_page(nisha):
