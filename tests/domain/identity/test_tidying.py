@@ -5,8 +5,9 @@ from sqlalchemy import select, update
 from domain import throttle
 from domain.db import now
 from domain.identity import sessions, tidying, tokens
-from domain.identity.models import AdminSession, Door, RefreshToken
+from domain.identity.models import AdminSession, Door, Invitation, RefreshToken
 from domain.throttle import Limit, ThrottleCounter
+from tests.factories import make_invitation
 
 
 def test_sessions_that_ended_a_while_ago_go_with_their_refresh_tokens(session, admin, visitor, tokens):
@@ -42,3 +43,12 @@ def test_tries_go_when_every_window_is_over(session):
     tidying.forget_old(session)
 
     assert session.scalars(select(ThrottleCounter.subject)).all() == [throttle.hashed("new")]
+
+
+def test_invitations_go_a_month_after_they_expired(session):
+    kept = make_invitation(session, expires_at=now() - timedelta(days=29))
+    make_invitation(session, expires_at=now() - timedelta(days=31))
+
+    tidying.forget_old(session)
+
+    assert session.scalars(select(Invitation.id)).all() == [kept.id]
