@@ -32,6 +32,8 @@ def test_wrong_usage(tmp_path):
     assert "Usage: flask openapi write" in done.stderr
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("command", [("db", "upgrade"), ("openapi", "write"), ("serve",), ("admin", "create"), ("data", "import")])
-def test_every_help_has_an_example(command, tmp_path):
-    assert f"flask {' '.join(command)}" in flask(*command, "--help", DATA_DIR=str(tmp_path)).stdout.partition("Example")[2]
+def test_every_help_has_an_example(command, app):
+    told = app.test_cli_runner().invoke(args=[*command, "--help"]).stdout
+    assert f"flask {' '.join(command)}" in told.partition("Example")[2]

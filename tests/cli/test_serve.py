@@ -20,10 +20,9 @@ FLASK = Path(sys.executable).parent / "flask"
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    """One for all tests here, so that only the first start of the module loads the demo data."""
-    return tmp_path_factory.mktemp("served")
+@pytest.fixture
+def data_dir(tmp_path):
+    return tmp_path / "served"
 
 
 @pytest.fixture
@@ -70,31 +69,39 @@ class Serving:
 
 
 class TestServe:
-    def test_it_says_where_it_runs_and_who_may_sign_in_and_ctrl_c_ends_it_well(self, serve):
+    def test_from_its_first_start_to_its_death(self, serve, data_dir):
+        """One story rather than four tests: each start takes seconds, the first one loads the demo data."""
         serving = serve().ready()
         children = serving.process.children()
-
         assert serving.answers()
         assert f"The portal runs at {serving.url}" in serving.process.output()
         assert "finance@example.com" in serving.process.output()
-
-        assert serving.process.stop(signal.SIGINT) == 0
+        assert serving.process.stop(signal.SIGINT) == 0, "Ctrl-C ends it well"
         assert len(children) == 2
         assert all(serving.ended(pid) for pid in children)
         assert not serving.answers()
 
-    def test_a_second_start_keeps_the_data_and_term_ends_it_well(self, serve, data_dir):
-        serve().ready().process.stop()
         with closing(sqlite3.connect(data_dir / "var" / "portal.db")) as database:
             database.execute("update users set name = 'Somebody of mine'")
             database.commit()
+        serving = serve().ready()
+        assert "finance@example.com" in serving.process.output()
+        assert serving.process.stop(signal.SIGTERM) == 0, "TERM ends it well"
+        with closing(sqlite3.connect(data_dir / "var" / "portal.db")) as database:
+            kept = database.execute("select distinct name from users").fetchall()
+        assert kept == [("Somebody of mine",)], "a second start keeps the data"
 
         serving = serve().ready()
+        web = serving.child(b"gthread")
+        os.kill(serving.child(b"worker"), signal.SIGKILL)
+        assert serving.process.wait() == 1, "the death of one process ends the other"
+        assert "The worker process ended with -9" in serving.process.output()
+        assert serving.ended(web)
 
-        assert "finance@example.com" in serving.process.output()
-        assert serving.process.stop(signal.SIGTERM) == 0
-        with closing(sqlite3.connect(data_dir / "var" / "portal.db")) as database:
-            assert database.execute("select distinct name from users").fetchall() == [("Somebody of mine",)]
+        serving = serve().ready()
+        children = serving.process.children()
+        serving.process.send(signal.SIGKILL)
+        wait_until(lambda: all(serving.ended(pid) for pid in children), "its own death ends web and worker", seconds=30)
 
     def test_it_names_another_port_when_this_one_is_taken(self, serve):
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -103,21 +110,3 @@ class TestServe:
 
             assert serving.process.wait() == 1
         assert serving.process.output() == (f"Error: Port {port} is taken: write `make run PORT={port + 1}`, or stop what listens there\n")
-
-    def test_the_death_of_one_process_ends_the_other(self, serve):
-        serving = serve().ready()
-        web = serving.child(b"gthread")
-
-        os.kill(serving.child(b"worker"), signal.SIGKILL)
-
-        assert serving.process.wait() == 1
-        assert "The worker process ended with -9" in serving.process.output()
-        assert serving.ended(web)
-
-    def test_its_own_death_ends_both(self, serve):
-        serving = serve().ready()
-        children = serving.process.children()
-
-        serving.process.send(signal.SIGKILL)
-
-        wait_until(lambda: all(serving.ended(pid) for pid in children), "web and worker end", seconds=30)
