@@ -31,10 +31,10 @@ class Difference:
 
 
 def differences(entry: AuditEntry) -> list[Difference]:
-    """What changed first, in the order it was told, then what stayed."""
+    """What changed first, then what stayed, each by name: JSONB keeps no order of its own."""
     before, after = entry.before or {}, entry.after or {}
-    found = [difference(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in dict.fromkeys([*before, *after])]
-    return sorted(found, key=lambda one: one.kind is Kind.SAME)
+    found = [difference(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in before.keys() | after.keys()]
+    return sorted(found, key=lambda one: (one.kind is Kind.SAME, one.field))
 
 
 def difference(name: str, before: Any, after: Any) -> Difference:

@@ -178,6 +178,7 @@ def test_before_and_after_come_as_changes_too_and_one_entry_can_be_had_alone(cli
     entry = client.get(AUDIT, headers=headers).json["data"][0]
 
     assert entry["changes"] == [
+        {"field": "gone", "kind": "removed", "before": 1, "after": None, "added": None, "removed": None},
         {
             "field": "permissions",
             "kind": "changed",
@@ -186,7 +187,6 @@ def test_before_and_after_come_as_changes_too_and_one_entry_can_be_had_alone(cli
             "added": ["refunds:list"],
             "removed": [],
         },
-        {"field": "gone", "kind": "removed", "before": 1, "after": None, "added": None, "removed": None},
         {"field": "name", "kind": "same", "before": "Night", "after": "Night", "added": None, "removed": None},
     ]
     assert client.get(f"{AUDIT}/{entry['id']}", headers=headers).json["data"] == entry
