@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from domain.db import driver_url, engine_options, prepare, read_only
@@ -28,7 +29,16 @@ def register(app: Flask) -> None:
     db.init_app(app)
     with app.app_context():
         prepare(db.engine)
+    app.teardown_appcontext(end_what_was_read)
     app.wsgi_app = read_only_when_safe(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def end_what_was_read(_error: BaseException | None) -> None:
+    """Before the session is closed: the answer is made by now, and stays what it is where the database went away since."""
+    try:
+        db.session.rollback()
+    except SQLAlchemyError:
+        db.session.registry.clear()  # closing it would fail in the same way
 
 
 def read_only_when_safe(handle):
