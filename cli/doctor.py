@@ -15,7 +15,6 @@ from threading import Thread
 from uuid import uuid4
 
 import click
-import redis
 from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy import text
@@ -24,11 +23,13 @@ from sqlalchemy.orm import Session
 
 import migrations
 from adapters.mail import SmtpMailer, make_mailer, trouble
+from adapters.probes import LITTLE_SPACE, TOO_LITTLE_SPACE, ask_redis
 from config import Config
 from domain.access import operator
 from domain.backups.vault import Vault
 from domain.db import driver_url, make_brief_engine, read_only
 from domain.health.checks import Check, Level, examine
+from domain.health.report import Status
 from domain.marketplace import demo
 from domain.storage import Storage, StorageError
 from web.backups import vault
@@ -37,7 +38,6 @@ from web.jobs import storage as storage_in_use
 SECONDS = 3.0
 """How long any check may take: whatever is away must not keep the others from being told."""
 PROBE_SECONDS = 2
-LITTLE_SPACE, TOO_LITTLE_SPACE = 1_000_000_000, 100_000_000
 
 
 @click.command("doctor")
@@ -184,13 +184,11 @@ def demo_data(session: Session, settings: Config) -> list[Check]:
 def queue(settings: Config) -> Check:
     later = "Jobs wait meanwhile, and none is lost"
     if settings.redis_url:
-        try:
-            with closing(
-                redis.Redis.from_url(settings.redis_url, socket_timeout=PROBE_SECONDS, socket_connect_timeout=PROBE_SECONDS)
-            ) as client:
-                client.ping()
-        except (redis.RedisError, OSError) as error:
-            return Check("queue", Level.FAIL, f"Redis does not answer ({type(error).__name__})", f"Start it, or correct REDIS_URL. {later}")
+        told = ask_redis(settings.redis_url)
+        if told.status is Status.UNHEALTHY:
+            return Check("queue", Level.FAIL, f"Redis does not answer ({told.error})", f"Start it, or correct REDIS_URL. {later}")
+        if not told.well:
+            return Check("queue", Level.WARN, f"Redis answers. {told.error}", "Raise its maxmemory")
         return Check("queue", Level.OK, "Redis answers")
     file = settings.data_dir / "queue.db"
     if not file.exists():

@@ -19,9 +19,11 @@ from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Payment, Provider
 from domain.refunds.models import ProcessingState, Refund, RefundStatus
 from domain.roles.queries import count_approvers
+from domain.traffic.queries import last_day
 
 LONG_WAIT = timedelta(minutes=1)
 TOO_LONG_A_WAIT = timedelta(minutes=10)
+MANY_ERRORS_PERCENT = 1.0
 
 
 class Level(StrEnum):
@@ -51,6 +53,7 @@ def examine(session: Session, actor: Actor, gateways: Collection[str], *, produc
         gateways_of_payments(session, gateways, production),
         approvers(session),
         audit_chain(session),
+        requests(session, actor),
     ]
 
 
@@ -140,3 +143,13 @@ def audit_chain(session: Session) -> Check:
     if (sequence, digest) != (highest or 0, last or GENESIS):
         return Check("audit log", Level.FAIL, "its end is not where its head says", "See what is gone: flask audit verify")
     return Check("audit log", Level.OK, f"{sequence} entries, and its end is where its head says")
+
+
+def requests(session: Session, actor: Actor) -> Check:
+    day = last_day(session, actor)
+    if not day.requests or day.error_percent is None:
+        return Check("requests", Level.OK, "none in the last 24 hours")
+    found = f"{day.requests} in the last 24 hours, {day.mean_ms:.1f} ms on average, {day.error_percent:.2f} % of them errors"
+    if day.error_percent <= MANY_ERRORS_PERCENT:
+        return Check("requests", Level.OK, found)
+    return Check("requests", Level.WARN, found, "See why in the log: the lines of requests with a status of 500 or above")

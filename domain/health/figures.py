@@ -9,13 +9,12 @@ from sqlalchemy.orm import Session
 
 from domain.access import SYSTEM, Actor, Permission
 from domain.db import now
+from domain.health.checks import TOO_LONG_A_WAIT
 from domain.health.report import Service, Status
 from domain.jobs import counts, workers
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.queries import queue_now
 from domain.traffic import queries as traffic
-
-TOO_LONG_A_WAIT_SECONDS = 600
 
 CONNECTIONS = text(
     "SELECT count(*) FILTER (WHERE state = 'active'),"
@@ -58,7 +57,7 @@ def queue(session: Session, actor: Actor) -> Service:
     reasons = {} if oldest else {"oldest_wait_seconds": "No job waits for a worker"}
     if not living:
         return Service(Status.UNHEALTHY, "No worker is running", figures, reasons)
-    if (wait or 0) > TOO_LONG_A_WAIT_SECONDS:
+    if (wait or 0) > TOO_LONG_A_WAIT.total_seconds():
         return Service(Status.DEGRADED, "The oldest job has waited for more than 10 minutes", figures, reasons)
     return Service(Status.HEALTHY, None, figures, reasons)
 
