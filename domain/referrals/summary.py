@@ -19,7 +19,6 @@ from domain.referrals.risks import RiskCode, has_risk
 from domain.referrals.states import ReferralState, standing
 
 LASTS = timedelta(minutes=5)
-TROUBLE = (PayoutStatus.FAILED, PayoutStatus.REVERSED)
 
 
 def summarise_referrals(session: Session, actor: Actor, filters: ReferralFilters, cache: Cache) -> Kept:

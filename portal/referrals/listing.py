@@ -16,7 +16,7 @@ from domain.referrals.filters import ReferralFilters
 from domain.referrals.queries import CONDITIONS, ReferralPage, ReferralRow, Totals
 from domain.referrals.risks import RiskCode
 from domain.referrals.states import ReferralState
-from portal.formats import money, number, zone_words
+from portal.formats import money, zone_words
 from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
 from portal.referrals import wording
 
@@ -78,7 +78,7 @@ def list_context(query: ReferralsQuery, page: ReferralPage, risks: Kept, refusal
         "query": query,
         "refusals": refusals,
         "tabs": tabs(query, counts, {ALL: "All"} | {str(state): word for state, word in wording.TABS.items()}),
-        "found_words": wording.counted(page.total_items, number(page.total_items), "referral", "referrals"),
+        "found_words": wording.counted(page.total_items),
         "counted": counted_words(page.summary_age_seconds),
         "sums": sums(page),
         "attention": attention(query, page, risks),
@@ -208,7 +208,7 @@ def lacks(row: ReferralRow, with_days: bool = True) -> str:
 
 
 def totals_words(totals: Totals) -> str:
-    counted = wording.counted(totals.count, number(totals.count), "referral", "referrals")
+    counted = wording.counted(totals.count)
     earned = ", ".join(money(cents, currency) for currency, cents in sorted(totals.earned.items()))
     return f"{counted} · {earned} earned" if earned else counted
 

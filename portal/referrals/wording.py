@@ -3,6 +3,7 @@
 from domain.marketplace.models import PayoutStatus, ReferralStatus
 from domain.referrals.risks import RiskCode
 from domain.referrals.states import ReferralState
+from portal.formats import number
 from portal.wording import Look
 
 STATUSES = {
@@ -49,5 +50,5 @@ def days_words(days: int | None) -> str:
     return "1 day left" if days == 1 else f"{days} days left"
 
 
-def counted(number: int, written: str, one: str, many: str) -> str:
-    return f"{written} {one if number == 1 else many}"
+def counted(count: int) -> str:
+    return f"{number(count)} {'referral' if count == 1 else 'referrals'}"
