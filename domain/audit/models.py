@@ -15,6 +15,7 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_entries_object", "object_type", "object_id", "sequence"),
         Index("ix_audit_entries_actor_id_sequence", "actor_id", "sequence"),
+        Index("ix_audit_entries_actor_id_action_sequence", "actor_id", "action", "sequence"),
         Index("ix_audit_entries_action_sequence", "action", "sequence"),
         Index("ix_audit_entries_created_at", "created_at"),
         Index("ix_audit_entries_request_id_sequence", "request_id", "sequence"),

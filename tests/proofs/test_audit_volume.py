@@ -37,7 +37,7 @@ PAGES = (
     "/audit?object=refund_requests&id=00000000-0000-0000-0000-000000000064",
     "/audit?request=request-700",
     "/audit?ip=203.0.113.9",
-    "/audit?by=system&action=refund.rejected",
+    "/audit?by=me&action=refund.rejected",
     f"/audit?from={(now() - timedelta(hours=20)).date()}",
 )
 
