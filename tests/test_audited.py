@@ -13,10 +13,6 @@ READING = re.compile(r"(can|check|count|examine|find|get|list|lock|may|name|prev
 READING_TOO = {
     "domain.audit.checks.last_verification",
     "domain.audit.recording.record",  # the entry itself
-    "domain.health.figures.connections",
-    "domain.health.figures.metrics",
-    "domain.health.figures.queue",
-    "domain.health.tallies.tally",
     "domain.identity.admins.grantable_role",
     "domain.identity.mfa.pending_enrolment",
     "domain.jobs.failures.group_failures",
@@ -26,11 +22,8 @@ READING_TOO = {
     "domain.referrals.rewards.rewards_of_booking",
     "domain.roles.queries.detail_of",
     "domain.roles.queries.who_can",
-    "domain.traffic.queries.by_hour",
-    "domain.traffic.queries.last_day",
-    "domain.traffic.queries.totals",
-    "domain.traffic.queries.web",
 }
+READS_ONLY = ("domain.health.", "domain.traffic.queries.")
 NO_ACT_OF_THEIRS = {
     "domain.idempotency.claim": "remembers an answer",
     "domain.identity.mfa.claim_code": "part of giving a code, which is told as a whole",
@@ -98,11 +91,12 @@ def acts():
 def test_each_act_leaves_an_entry():
     silent = set(acts()) - recording() - READING_TOO - set(NO_ACT_OF_THEIRS)
 
-    assert sorted(silent) == []
+    assert sorted(act for act in silent if not act.startswith(READS_ONLY)) == []
 
 
 def test_what_is_said_to_read_is_there_and_records_nothing():
     assert sorted((READING_TOO - {RECORD}) & recording()) == []
+    assert [function for function in recording() if function.startswith(READS_ONLY)] == []
     assert {resolve(name) for name in (READING_TOO | set(NO_ACT_OF_THEIRS))} <= {
         f"{home}.{name}" for home, module in modules().items() for name in module.functions
     }
