@@ -19,6 +19,7 @@ KEYS = (
     ("Send the form", ("Ctrl", "Enter"), "+"),
     ("Go to refunds", ("G", "R"), "then"),
     ("Go to jobs", ("G", "J"), "then"),
+    ("Go to health", ("G", "H"), "then"),
     ("Pause live updates", ("P",), ""),
     ("Change theme", ("T",), ""),
     ("These shortcuts", ("?",), ""),
