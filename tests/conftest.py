@@ -1,5 +1,6 @@
 """What every test may ask for. A fixture used in one folder lives in that folder's conftest.py."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,6 +20,13 @@ from tests.once import CompiledOnce, TemplatesOnce
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.servers.tools import missing
+
+gc.disable()  # until all tests are collected: nothing of what is imported until then is ever garbage
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
