@@ -125,4 +125,4 @@ def escaped(value: str) -> str:
 
 
 def number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if value == int(value) else repr(round(value, 9))
