@@ -109,7 +109,6 @@ def list_context(query: AuditQuery, page: Page[AuditEntry], refusals: list[str])
         "list_url": query.url(before=query.before, after=query.after),
         "clear_url": AuditQuery().url(),
         "chips": chips(query, names),
-        "presets": query.presets,
         "actors": [] if query.by else actors(query),
         "kinds": [] if query.action or query.group else kinds(query),
         "objects": [] if query.object else [{"word": word, "url": query.url(object=name)} for name, (word, _) in OBJECTS.items()],

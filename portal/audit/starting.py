@@ -29,7 +29,10 @@ def export_form(refusal: Refusal | None = None) -> str:
         chips = [chip for chip in listing.chips(query, name_objects(db.session(), [])) if chip["word"] != "When"]
         chips += [{"word": "Search", "value": query.q}] if query.q else []
     return render_template(
-        f"audit/{'_' if partial() else ''}export.html",
+        "jobs/_export.html" if partial() else "audit/export.html",
+        title="Export the audit log",
+        about="As the list is filtered now, hashes included",
+        reports=[],
         refusal=refusal if refusal and not refusal.fields else None,
         errors=defaultdict(str, refusal.fields if refusal else {}),
         in_dialog=partial(),

@@ -55,12 +55,14 @@ def export_form(narrowed: ReportType | None, refusal: Refusal | None = None) -> 
     return page_of(
         "export",
         refusal,
+        title=f"Export {narrowed}" if narrowed else "New export",
+        about="As the list is filtered now" if narrowed else "A file of everything in these days",
+        back_url=url_for("portal.jobs.index"),
         form=form,
-        reports=reports(),
+        reports=[] if narrowed else reports(),
         formats=FORMATS,
         told=told,
         chips=in_words(narrowed, {name: value[:200] for name, value in told.items()}) if narrowed else [],
-        narrowed=narrowed,
         action=url_for(f"portal.jobs.export_{narrowed}" if narrowed else "portal.jobs.export"),
     )
 
