@@ -33,9 +33,8 @@ def test_a_writer_goes_on_soon_after_the_one_before_it(engine):
     assert time.monotonic() - released < 5
 
 
-def test_one_that_waits_in_vain_is_told_by_an_error_of_sqlalchemys(engine, monkeypatch):
-    monkeypatch.setattr(db, "SQLITE_BUSY_SECONDS", 0.2)
-    with engine.begin(), pytest.raises(OperationalError, match="locked"), engine.begin():
+def test_one_that_waits_in_vain_is_told_by_an_error_of_sqlalchemys(engine):
+    with engine.begin(), db.impatient(0.2), pytest.raises(OperationalError, match="locked"), engine.begin():
         pass
     with engine.begin() as connection:  # and the connection is as good as before
         connection.execute(text("SELECT 1"))
