@@ -4,7 +4,8 @@
 PYTHON ?= python3
 TESTS ?= tests
 PYTEST = pytest -q -n $(JOBS) --dist worksteal $(TESTS)
-JOBS ?= $(shell nproc 2> /dev/null || echo 2)
+CORES := $(shell nproc 2> /dev/null || echo 2)
+JOBS ?= $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help install run test test-fast test-slow e2e bench lint openapi sure tools
@@ -26,9 +27,10 @@ tools: # PostgreSQL, Redis and Chromium for the tests, where they may be install
 test: tools install ## Run the tests, on SQLite and on PostgreSQL, in the browser too
 	$(PYTEST) -m "not slow"
 
-test-fast: install ## Run what needs no server, without the proofs: under two minutes
-	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis" \
-		--ignore tests/proofs --ignore tests/api/test_fuzz.py
+PATIENT = proofs adapters cli api/test_fuzz.py domain/test_tabs.py test_starting.py
+test-fast: JOBS = $(shell expr 2 \* $(CORES)) # some of them wait
+test-fast: install ## Run what needs neither server nor process nor patience: under a minute on two cores
+	$(PYTEST) -m "not slow and not browser and not processes and not postgresql and not redis" $(PATIENT:%=--ignore tests/%)
 
 test-slow: tools install ## Run the long proofs: crashes, races, volume
 	$(PYTEST) -m slow
