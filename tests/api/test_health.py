@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from datetime import timedelta
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from domain.traffic import writing
 from domain.traffic.recording import Batch
 from tests.factories import make_refund
 from tests.standins.s3 import KEY_ID, SECRET, S3StandIn
+from tests.waiting import wait_until, within
 from wsgi import create_app
 
 HEALTH = "/api/v1/admin/system/health"
@@ -49,10 +49,7 @@ def with_settings(settings):
 
 
 def timed(client, headers):
-    began = time.monotonic()
-    answer = client.get(HEALTH, headers=headers)
-    assert time.monotonic() - began < LIMIT
-    return answer
+    return within(LIMIT, lambda: client.get(HEALTH, headers=headers))
 
 
 class TestWhatIsTold:
@@ -137,7 +134,12 @@ class TestWhatIsTold:
         gone = with_settings(STORAGE_URL=url, S3_ENDPOINT_URL=s3.url)
         answer = timed(gone, headers)
         assert (answer.status_code, answer.json["data"]["status"]) == (200, "degraded")
-        assert answer.json["data"]["services"]["storage"]["error"] == "The files could not be listed: the storage could not be reached"
+
+        def reason():
+            return timed(gone, headers).json["data"]["services"]["storage"]["error"]
+
+        said = "The files could not be listed: the storage could not be reached"
+        wait_until(lambda: reason() == said, "the storage's own answer, which may take longer than anybody waits for it", seconds=30)
 
     def test_a_folder_that_is_none_is_unhealthy(self, client, bearer, settings, tmp_path, well):
         (tmp_path / "data" / "storage").write_text("a file where the folder belongs")
@@ -171,9 +173,7 @@ class TestWithoutTheDatabase:
         hanging = with_settings(DATABASE_URL=f"postgresql://portal_user:{PASSWORD}@127.0.0.1:{silent}/portal")
         for _ in range(3):
             self.check(timed(hanging, headers), "Connection timeout")
-        began = time.monotonic()
-        assert hanging.get("/readyz").status_code == 503
-        assert time.monotonic() - began < LIMIT
+        assert within(LIMIT, lambda: hanging.get("/readyz")).status_code == 503
         everything = with_settings(
             DATABASE_URL=f"postgresql://portal_user:{PASSWORD}@127.0.0.1:{silent}/portal",
             REDIS_URL=f"redis://:{PASSWORD}@127.0.0.1:{silent}/0",
@@ -304,9 +304,7 @@ class TestMetrics:
     @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_without_the_database_it_tells_what_is_known_without(self, with_settings, silent):
         client = with_settings(DATABASE_URL=f"postgresql://portal@127.0.0.1:{silent}/portal")
-        began = time.monotonic()
-        answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-        assert time.monotonic() - began < LIMIT
+        answer = within(LIMIT, lambda: client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}))
         families, samples = parsed(answer.text)
         assert (samples["portal_service_up", 'service="database"'], samples["portal_service_up", 'service="storage"']) == (0, 1)
         assert "portal_http_requests_total" not in families
