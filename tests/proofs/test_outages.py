@@ -48,7 +48,7 @@ class Load:
         self.lists: list[Answer] = []
         self.healths: list[Answer] = []
         self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self.call, args=(LIST, self.lists, 0.05)) for _ in range(CALLERS)]
+        self.threads = [threading.Thread(target=self.call, args=(LIST, self.lists, 0.3)) for _ in range(CALLERS)]
         self.threads.append(threading.Thread(target=self.call, args=(HEALTH, self.healths, 0.2)))
 
     def __enter__(self):
