@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from domain.backups.errors import OperationInProgress
 
+LOOKS_TAKE = 0.2
+"""Seconds in which whoever only looked has let go again."""
+
 
 @contextmanager
-def one_operation(folder: Path) -> Iterator[None]:
-    """Raises OperationInProgress at once if another holds it."""
+def one_operation(folder: Path, patience: float = LOOKS_TAKE) -> Iterator[None]:
+    """Raises OperationInProgress if another holds it, and goes on doing so."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(folder / "operation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OperationInProgress from None
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise OperationInProgress from None
+            time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)
@@ -28,7 +37,7 @@ def one_operation(folder: Path) -> Iterator[None]:
 
 def is_held(folder: Path) -> bool:
     try:
-        with one_operation(folder):
+        with one_operation(folder, patience=0):
             return False
     except OperationInProgress:
         return True

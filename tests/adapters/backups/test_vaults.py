@@ -239,6 +239,26 @@ def test_a_backup_made_with_a_key_says_which_when_it_is_not_set(database_url, fo
         without.check_stored(made)
 
 
+def test_a_look_refuses_nobody_who_begins_at_that_moment(folder):
+    stop = Event()
+
+    def look():
+        while not stop.is_set():
+            is_held(folder)
+
+    lookers = [Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(200):
+            with one_operation(folder):
+                pass
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
+
+
 def test_while_one_runs_the_lock_is_seen_from_elsewhere(folder):
     assert not is_held(folder)
     with one_operation(folder):
