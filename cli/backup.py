@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,6 +12,7 @@ from uuid import UUID, uuid4
 import click
 from flask.cli import AppGroup
 
+from cli.printing import moment, printable
 from domain.access import operator
 from domain.backups.commands import record_checked, record_made, record_removed, summary
 from domain.backups.errors import BackupCorrupt
@@ -48,7 +48,7 @@ def create(incremental: bool, description: str | None, as_json: bool) -> None:
     with writing() as session:
         record_made(session, who, made)
     if as_json:
-        click.echo(json.dumps(facts(made), ensure_ascii=False))
+        click.echo(json.dumps(facts(made)))
         return
     click.echo(f"Backup {made.id}: {made.effective_type}, {size(made.stored_bytes)} for a database of {size(made.database_bytes)}.")
     if made.note:
@@ -70,12 +70,17 @@ def list_(as_json: bool) -> None:
     unreadable = vault().damaged()
     if as_json:
         rows = [facts(manifest) for manifest in page]
-        click.echo(json.dumps({"backups": rows, "total": page.total_items, "unreadable": list(unreadable)}, ensure_ascii=False))
+        click.echo(json.dumps({"backups": rows, "total": page.total_items, "unreadable": list(unreadable)}))
         return
     for manifest in page:
         state = "not verified" if manifest.verified is None else "verified" if manifest.verified.ok else "DAMAGED"
-        cells = [str(manifest.id), moment(manifest.snapshot_at), f"{manifest.effective_type:<11}", f"{size(manifest.stored_bytes):>10}"]
-        click.echo("  ".join([*cells, f"{state:<12}", manifest.description or ""]).rstrip())
+        cells = [
+            str(manifest.id),
+            moment(manifest.snapshot_at) or "",
+            f"{manifest.effective_type:<11}",
+            f"{size(manifest.stored_bytes):>10}",
+        ]
+        click.echo(printable("  ".join([*cells, f"{state:<12}", manifest.description or ""])).rstrip())
     for name in unreadable:
         click.echo(f"{name}  its manifest cannot be read, or was signed with another key", err=True)
     if not page.items and not unreadable:
@@ -103,7 +108,7 @@ def verify(backup_id: UUID, as_json: bool) -> None:
     with writing() as session:
         record_checked(session, who, found)
     assert found.verified is not None
-    click.echo(json.dumps(facts(found), ensure_ascii=False) if as_json else f"Backup {found.id} is whole: {found.verified.what}.")
+    click.echo(json.dumps(facts(found)) if as_json else f"Backup {found.id} is whole: {found.verified.what}.")
 
 
 @backup.command("prune")
@@ -197,10 +202,6 @@ def facts(manifest: Manifest) -> dict[str, Any]:
 def line(finding: Finding) -> str:
     word = "ok" if finding.ok else "warn"
     return f"{word:<6}{finding.name:<15}{finding.found}" + (f"\n{'':21}{finding.advice}" if finding.advice and not finding.ok else "")
-
-
-def moment(value: datetime) -> str:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def size(number: int) -> str:

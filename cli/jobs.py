@@ -2,13 +2,13 @@
 
 import json
 import logging
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import click
 from flask.cli import AppGroup
 
+from cli.printing import moment, printable
 from domain.access import operator
 from domain.db import read_only
 from domain.jobs import commands, queries
@@ -166,13 +166,3 @@ def everything(detail: JobDetail) -> dict[str, Any]:
         "result_expired_at": moment(job.result_expired_at),
         "events": [{"at": moment(event.at), "event": event.event, "message": event.message} for event in detail.events],
     }
-
-
-def moment(value: datetime | None) -> str | None:
-    return None if value is None else value.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def printable(value: object) -> str:
-    """On one line, with nothing in it that a terminal would obey."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -102,7 +102,7 @@ class Manifest:
 def write(manifest: Manifest, key: bytes) -> bytes:
     """The document, signed with the key, so that a changed one is told from ours."""
     facts = plain(asdict(manifest))
-    return json.dumps({**facts, "signature": signature(facts, key)}, indent=1, ensure_ascii=False).encode() + b"\n"
+    return json.dumps({**facts, "signature": signature(facts, key)}, indent=1).encode() + b"\n"
 
 
 def read(document: bytes, key: bytes) -> Manifest:

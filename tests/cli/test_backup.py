@@ -47,6 +47,17 @@ def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
     assert entry.after["ok"] is False
 
 
+def test_a_hostile_description_is_kept_and_shown_as_text(run):
+    hostile = "\x1b[2Jgone \udcff \u202e"
+    assert run("create", "--description", hostile).exit_code == 0
+    shown = run("list")
+    assert shown.exit_code == 0
+    assert "gone" in shown.stdout
+    assert not {"\x1b", "\u202e"} & set(shown.stdout)
+    (row,) = json.loads(run("list", "--json").stdout)["backups"]
+    assert row["description"] == hostile
+
+
 def test_check_says_what_is_missing(run):
     found = run("check")
     assert found.exit_code == 1
