@@ -31,8 +31,8 @@ from domain.db import driver_url, now
 
 STORED = 0.7  # of the database, at most, for what is kept
 TOOLS = ("pg_dump", "pg_restore")
-ASIDE = "portal_check_"
-"""Databases of this name are ours to drop: backups are put together in them."""
+ASIDE = "_check_"
+"""A database named for the portal's, this and a backup is ours to drop: backups are put together in such."""
 
 
 class DumpVault(FolderVault):
@@ -142,9 +142,14 @@ class DumpVault(FolderVault):
 
     @contextmanager
     def aside(self, backup_id: UUID) -> Iterator[URL]:
-        """An empty database for a moment. What a process that died left of one is dropped first."""
-        name = f"{ASIDE}{backup_id.hex}"
-        self.drop(name)
+        """An empty database for a moment. What processes that died left of theirs is dropped first: one operation runs at a time."""
+        ours = f"{(self.url.database or '')[:20]}{ASIDE}"
+        with self.connected() as connection:
+            left = connection.execute(text("SELECT datname FROM pg_database WHERE starts_with(datname, :ours)"), {"ours": ours})
+            names = left.scalars().all()
+        for name in names:
+            self.drop(name)
+        name = f"{ours}{backup_id.hex}"
         self.administer(f'CREATE DATABASE "{name}" TEMPLATE template0')
         try:
             yield self.url.set(database=name)

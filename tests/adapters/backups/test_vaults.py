@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from adapters.backups.lock import is_held, one_operation
@@ -264,3 +265,17 @@ def test_while_one_runs_the_lock_is_seen_from_elsewhere(folder):
     with one_operation(folder):
         assert is_held(folder)
     assert not is_held(folder)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_databases_that_a_killed_process_left_are_dropped(vault, session):
+    """Each would take up as much of the server's disk as the portal's own."""
+    session.commit()
+    database = vault.url.database
+    vault.administer(f'CREATE DATABASE "{database}_check_{"0" * 32}"')
+    vault.administer(f'CREATE DATABASE "{database}_checks_of_somebody_else"')
+    vault.create(wish(), silent)
+    with vault.connected() as connection:
+        names = set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
+    vault.administer(f'DROP DATABASE "{database}_checks_of_somebody_else"')
+    assert {name for name in names if name.startswith(f"{database}_check")} == {f"{database}_checks_of_somebody_else"}
