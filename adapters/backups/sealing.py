@@ -130,7 +130,7 @@ def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Calla
             file.flush()
             os.fsync(file.fileno())
         whole = True
-    except Exception:
+    except Exception:  # of age, of zstd or of the disk: what stopped the reading itself is what the caller is to hear
         if reading.failure is not None:
             raise reading.failure from None
         raise
@@ -152,9 +152,8 @@ def write_sealed(reading: Reading, target: Hashing, key: Key | None) -> None:
 
 
 def unseal(folder: Path, stored: StoredFile, target: Writable, key: Key | None) -> None:
-    """Write what was stored to the target. Raises BackupCorrupt, mostly before the first byte: the stored file is hashed first."""
+    """Write what was stored to the target. Ask `check_stored` first: zstd takes a file that was cut for a shorter one."""
     path = folder / stored.name
-    check_stored(path, stored)
     opened = zstandard.ZstdDecompressor().stream_writer(target, closefd=False)  # type: ignore[arg-type]
     try:
         with path.open("rb") as file:
