@@ -162,12 +162,17 @@ def unseal(folder: Path, stored: StoredFile, target: Writable, key: Key | None) 
                     raise BackupKeyMismatch("This backup is encrypted, and BACKUP_KEY_FILE is not set.")
                 import pyrage
 
-                pyrage.decrypt_io(file, opened, [key.identity])
+                try:
+                    pyrage.decrypt_io(file, opened, [key.identity])
+                except pyrage.DecryptError as error:
+                    raise BackupKeyMismatch(f"{stored.name} was not encrypted for the key in BACKUP_KEY_FILE: {error}.") from None
             else:
                 while piece := file.read(PIECE):
                     opened.write(piece)
             opened.flush()  # type: ignore[call-arg]
     except (zstandard.ZstdError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # age's own have none: this is the disk's, or the target's
+            raise
         raise BackupCorrupt(f"{stored.name} cannot be opened: {error}", file=stored.name) from None
 
 

@@ -225,8 +225,8 @@ def full_disk_said() -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
-        raise InsufficientStorage("The disk ran full. Nothing of this backup is left; free some space and try again.") from None
+        raise InsufficientStorage("The disk ran full, and nothing half done is left. Free some space and try again.") from None
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
-        raise InsufficientStorage("The disk ran full. Nothing of this backup is left; free some space and try again.") from None
+        raise InsufficientStorage("The disk ran full, and nothing half done is left. Free some space and try again.") from None
