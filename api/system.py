@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api.blueprints import Blueprint
 from api.envelope import envelope
-from api.operations import WITHOUT_DATABASE
+from api.operations.system import WITHOUT_DATABASE
 from api.outputs.system import HealthSchema, UnhealthyAnswer, told, told_shortly
 from domain.access import Permission
 from domain.health.report import Health
