@@ -7,11 +7,12 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from flask import url_for
+from flask import g, url_for
 from werkzeug.datastructures import MultiDict
 
 from domain.db import now
 from domain.errors import Invalid
+from domain.money import format_money, is_currency, parse_amount
 from domain.pagination import Page
 from portal.formats import day, zone
 
@@ -154,3 +155,19 @@ def picked(arguments: MultiDict[str, str]) -> list[UUID]:
         except ValueError:
             continue
     return found
+
+
+def at_least(least: str, currency: str) -> dict[str, Any]:
+    """The filter for an amount that was typed. Raises Invalid or ValueError."""
+    if not is_currency(currency):
+        raise ValueError(currency)
+    return {"min_amount": parse_amount(least, currency, g.actor.locale), "currency": currency}
+
+
+def amount_words(least: str, currency: str) -> str:
+    """It as money, or as it was typed where it is none."""
+    try:
+        cents = at_least(least, currency)["min_amount"]
+    except (Invalid, ValueError):
+        return f"{least} {currency}"
+    return format_money(cents, currency, g.actor.locale)

@@ -5,19 +5,17 @@ from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from flask import g, url_for
+from flask import url_for
 from werkzeug.datastructures import MultiDict
 
 from domain.cache import Kept
-from domain.errors import Invalid
 from domain.marketplace.models import PayoutStatus, ReferralStatus
-from domain.money import format_money, is_currency, parse_amount
 from domain.referrals.filters import ReferralFilters
 from domain.referrals.queries import CONDITIONS, ReferralPage, ReferralRow, Totals
 from domain.referrals.risks import RiskCode
 from domain.referrals.states import ReferralState
 from portal.formats import money, zone_words
-from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
+from portal.lists import ALL, ListAddress, Reading, amount_words, at_least, reach, span, tabs
 from portal.referrals import wording
 
 ANY = "any"
@@ -49,7 +47,7 @@ def read_filters(query: ReferralsQuery) -> tuple[ReferralFilters, list[str]]:
         reading.take(lambda: {"status": (ReferralState(query.status),)}, "There is no such status.")
     reading.take_days()
     if query.min:
-        reading.take(lambda: at_least(query), "Reward: choose a currency.")
+        reading.take(lambda: at_least(query.min, query.cur), "Reward: choose a currency.")
     if query.payout:
         reading.take(lambda: {"payout_status": (PayoutStatus(query.payout),)}, "There is no such payout status.")
     if query.risk:
@@ -62,12 +60,6 @@ def read_filters(query: ReferralsQuery) -> tuple[ReferralFilters, list[str]]:
 
 def named_id(query: ReferralsQuery, name: str) -> dict[str, Any]:
     return {f"{name}_id": UUID(getattr(query, name))}
-
-
-def at_least(query: ReferralsQuery) -> dict[str, Any]:
-    if not is_currency(query.cur):
-        raise ValueError(query.cur)
-    return {"min_amount": parse_amount(query.min, query.cur, g.actor.locale), "currency": query.cur}
 
 
 def list_context(query: ReferralsQuery, page: ReferralPage, risks: Kept, refusals: list[str]) -> dict[str, Any]:
@@ -138,7 +130,7 @@ def chips(query: ReferralsQuery, page: ReferralPage) -> list[dict[str, str]]:
     if query.since or query.until:
         found.append({"word": "Referred", "value": span(query), "without": query.url(since="", until="")})
     if query.min:
-        found.append({"word": "Reward", "value": f"at least {readable(query)}", "without": query.url(min="", cur="")})
+        found.append({"word": "Reward", "value": f"at least {amount_words(query.min, query.cur)}", "without": query.url(min="", cur="")})
     if query.payout:
         look = wording.PAYOUTS.get(query.payout)  # type: ignore[call-overload]
         found.append({"word": "Payout", "value": look.word.lower() if look else query.payout, "without": query.url(payout="")})
@@ -151,14 +143,6 @@ def chips(query: ReferralsQuery, page: ReferralPage) -> list[dict[str, str]]:
             shown = getattr(page.items[0].referral, person).name if page.items else "only this one"
             found.append({"word": word, "value": shown, "without": query.url(**{name: ""})})
     return found
-
-
-def readable(query: ReferralsQuery) -> str:
-    try:
-        cents = at_least(query)["min_amount"]
-    except (Invalid, ValueError):
-        return f"{query.min} {query.cur}"
-    return format_money(cents, query.cur, g.actor.locale)
 
 
 def line(row: ReferralRow) -> dict[str, Any]:

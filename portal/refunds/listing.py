@@ -8,13 +8,12 @@ from uuid import UUID
 from flask import g
 from werkzeug.datastructures import MultiDict
 
-from domain.errors import Invalid
-from domain.money import format_money, is_currency, parse_amount
+from domain.money import is_currency
 from domain.pagination import Page
 from domain.refunds.models import Priority, ProcessingState, RefundStatus
 from domain.refunds.queries import SECOND_APPROVAL, Dated, RefundFilters, RefundRow
 from portal.formats import number, zone_words
-from portal.lists import ALL, ListAddress, Reading, reach, span, tabs
+from portal.lists import ALL, ListAddress, Reading, amount_words, at_least, reach, span, tabs
 from portal.wording import PRIORITIES, REASONS, STATUSES, reason_words
 
 MINE = "mine"
@@ -54,7 +53,7 @@ def read_filters(query: ListQuery) -> tuple[RefundFilters, list[str]]:
         reading.take(lambda: {"status": (RefundStatus(query.status),)}, "There is no such status.")
     reading.take_days()
     if query.min:
-        reading.take(lambda: at_least(query), "Amount: choose a currency.")
+        reading.take(lambda: at_least(query.min, query.cur), "Amount: choose a currency.")
     if query.priority:
         reading.take(lambda: {"priority": (Priority(query.priority),)}, "There is no such priority.")
     if query.currency:
@@ -81,12 +80,6 @@ def known_currency(code: str) -> str:
 
 def named_id(query: ListQuery, name: str) -> dict[str, Any]:
     return {f"{name}_id": UUID(getattr(query, name))}
-
-
-def at_least(query: ListQuery) -> dict[str, Any]:
-    if not is_currency(query.cur):
-        raise ValueError(query.cur)
-    return {"min_amount": parse_amount(query.min, query.cur, g.actor.locale), "currency": query.cur}
 
 
 def list_context(query: ListQuery, page: Page[RefundRow], refusals: list[str]) -> dict[str, Any]:
@@ -131,7 +124,7 @@ def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
     if query.currency:
         found.append({"word": "Currency", "value": query.currency, "without": query.url(currency="")})
     if query.min:
-        found.append({"word": "Amount", "value": f"at least {readable(query)}", "without": query.url(min="", cur="")})
+        found.append({"word": "Amount", "value": f"at least {amount_words(query.min, query.cur)}", "without": query.url(min="", cur="")})
     if query.reason:
         found.append({"word": "Reason", "value": reason_words(query.reason), "without": query.url(reason="")})
     if query.priority:
@@ -149,14 +142,6 @@ def chips(query: ListQuery, page: Page[RefundRow]) -> list[dict[str, str]]:
             shown = getattr(page.items[0].refund, name).name if page.items else "only this one"
             found.append({"word": word, "value": shown, "without": query.url(**{name: ""})})
     return found
-
-
-def readable(query: ListQuery) -> str:
-    try:
-        cents = at_least(query)["min_amount"]
-    except (Invalid, ValueError):
-        return f"{query.min} {query.cur}"
-    return format_money(cents, query.cur, g.actor.locale)
 
 
 def currencies(page: Page[RefundRow]) -> list[str]:
