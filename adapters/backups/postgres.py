@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -125,6 +126,12 @@ class DumpVault(FolderVault):
         if differing:
             raise BackupCorrupt(f"Restored again, these tables are not what they were: {', '.join(sorted(differing))}.")
         return "restored into a database of its own, and each table equal to what was there, row by row"
+
+    def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
+        self.check_stored(manifest)
+        progress(10, "Restoring it aside")
+        self.restore(manifest, self.catalog.files(manifest.id), make_url(driver_url(url)))
+        return manifest.snapshot_at
 
     def restore(self, manifest: Manifest, folder: Path, url: URL) -> None:
         with self.running("pg_restore", "--no-owner", "--no-acl", "--exit-on-error", url=url, stdin=subprocess.PIPE) as program:

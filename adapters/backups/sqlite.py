@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, PageWriter, Tick, hash_pages
 from adapters.backups.sealing import Key, Sealed, seal, unseal
 from adapters.backups.vault import FolderVault
@@ -145,6 +147,12 @@ class SqliteVault(FolderVault):
         finally:
             again.unlink(missing_ok=True)
         return "put together again from what is stored, and equal to the snapshot byte by byte"
+
+    def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
+        target = Path(make_url(url).database or "")
+        self.put_together(manifest, target, {}, progress)
+        compare_with(manifest, target, progress)
+        return manifest.snapshot_at
 
     def put_together(self, manifest: Manifest, target: Path, elsewhere: dict[object, Path], progress: Progress) -> None:
         """Write the database as the backup has it. `elsewhere`: where the files of backups are that are not in the catalog yet."""

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -23,10 +23,12 @@ from domain.backups.errors import (
     EngineMismatch,
     InsufficientStorage,
     OperationInProgress,
+    PitrNotSupported,
+    TargetBeforeBackup,
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Finding, Progress, Wish
+from domain.backups.vault import Finding, Progress, Span, Wish
 from domain.db import now
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -58,6 +60,20 @@ class FolderVault(ABC):
     @abstractmethod
     def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
         """Put the backup together again from what is stored and compare; answers what was compared. Raises BackupCorrupt."""
+
+    @abstractmethod
+    def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime: ...
+
+    def coverage(self) -> Sequence[Span]:
+        return [Span(each.snapshot_at, each.snapshot_at) for each in reversed(self.list()) if each.verified and each.verified.ok]
+
+    def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
+        self.check_stored(manifest)
+        if moment is None or moment == manifest.snapshot_at:
+            return
+        if moment < manifest.snapshot_at:
+            raise TargetBeforeBackup("The backup was made after that moment: name an earlier backup.", snapshot_at=manifest.snapshot_at)
+        raise PitrNotSupported("Only what backups themselves hold can be reached here: leave out target_timestamp to restore the backup.")
 
     @abstractmethod
     def examine_engine(self) -> Sequence[Finding]: ...

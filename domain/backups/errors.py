@@ -35,6 +35,32 @@ class IncrementalNotSupported(DomainError):
     status, code = 422, "INCREMENTAL_NOT_SUPPORTED"
 
 
+class SchemaNewer(DomainError):
+    """The backup was made by a newer version of the portal than this one."""
+
+    status, code = 422, "BACKUP_SCHEMA_NEWER"
+
+
+class PitrNotSupported(DomainError):
+    status, code = 422, "PITR_NOT_SUPPORTED"
+
+
+class PitrOutOfRange(DomainError):
+    """Before the first backup, or after the last moment that was kept."""
+
+    status, code = 422, "PITR_OUT_OF_RANGE"
+
+
+class TargetBeforeBackup(DomainError):
+    status, code = 422, "TARGET_BEFORE_BACKUP"
+
+
+class PitrGap(Conflict):
+    """Nothing was kept of that time: the archiver did not run, or a piece of what it kept is gone."""
+
+    code, settled = "PITR_GAP", False
+
+
 class EngineUnavailable(DomainError):
     status, code = 503, "BACKUP_ENGINE_UNAVAILABLE"
 

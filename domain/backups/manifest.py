@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -73,6 +73,8 @@ class Manifest:
     page_size: int | None = None
     pages: int | None = None
     contents: dict[str, str] = field(default_factory=dict)  # a digest of each table's rows, where the whole has no digest of its own
+    archive: dict[str, Any] | None = None  # where in the archive of changes it stands, for whoever goes on from it to a later moment
+    uploads: dict[str, Any] | None = None  # what of the storage is in it; None: nothing
     note: str | None = None
     verified: Verification | None = None
     format: int = field(default=FORMAT)
@@ -137,7 +139,7 @@ def plain(value: Any) -> Any:
 
 
 def built(facts: dict[str, Any]) -> Manifest:
-    found = {each.name: facts[each.name] for each in fields(Manifest)}
+    found = {each.name: facts[each.name] for each in fields(Manifest) if each.name in facts or each.default is MISSING}
     verified = found["verified"]
     return Manifest(
         **found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -34,6 +35,14 @@ class Finding:
     advice: str = ""
 
 
+@dataclass(frozen=True)
+class Span:
+    """Moments that can be reached, the first and the last among them; a backup alone reaches its own, a span of no length."""
+
+    start: datetime
+    end: datetime
+
+
 class Vault(Protocol):
     engine: Engine
 
@@ -51,6 +60,17 @@ class Vault(Protocol):
     def create(self, wish: Wish, progress: Progress) -> Manifest: ...
 
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest: ...
+
+    def coverage(self) -> Sequence[Span]:
+        """The moments that can be reached, oldest first, none twice."""
+
+    def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
+        """Raise what speaks against restoring the backup as of the moment (None: its own) before anything is begun: TargetBeforeBackup,
+        PitrOutOfRange, PitrGap, PitrNotSupported, EngineMismatch, BackupKeyMismatch."""
+
+    def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
+        """Write the database as it was at the moment (None: the backup's own) into the one at the URL: a file that is not there yet, or
+        an empty database. Answers the moment that was reached, never later than asked. Call while one operation runs."""
 
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]: ...
 
