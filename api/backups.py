@@ -7,7 +7,8 @@ from flask import g
 
 from api.blueprints import Blueprint
 from api.envelope import envelope
-from api.outputs.backups import BackupAskedSchema, BackupDetailSchema, BackupSchema, asked, detailed, listed
+from api.outputs.backups import BackupAskedSchema, BackupDetailSchema, BackupListMeta, BackupSchema, asked, detailed, whole
+from api.outputs.jobs import JobStartedSchema, started
 from domain.access import Permission
 from domain.backups import commands, queries
 from domain.pagination import PageRequest
@@ -33,11 +34,10 @@ def backup(wish: dict[str, Any]) -> dict[str, Any]:
 @blp.get("/backups")
 @needs(Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)
 @blp.arguments(BackupQuery, location="query")
-@blp.response(200, envelope(BackupSchema, many=True))
+@blp.response(200, envelope(BackupSchema, many=True, meta=BackupListMeta))
 def index(request: PageRequest) -> dict[str, Any]:
-    """List the backups, newest first."""
-    page = queries.list_backups(g.actor, vault(), request)
-    return {"data": [listed(manifest) for manifest in page], "meta": page.meta}
+    """List the backups, newest first; the summary says which moments can be reached."""
+    return whole(queries.list_backups(g.actor, vault(), request))
 
 
 @blp.get("/backups/<uuid:backup_id>")
@@ -45,4 +45,13 @@ def index(request: PageRequest) -> dict[str, Any]:
 @blp.response(200, envelope(BackupDetailSchema))
 def show(backup_id: UUID) -> dict[str, Any]:
     """One backup: what is in it, and what was compared."""
-    return {"data": detailed(queries.get_backup(g.actor, vault(), backup_id))}
+    return {"data": detailed(queries.get_backup(g.actor, vault(), backup_id), vault().coverage())}
+
+
+@blp.post("/backups/<uuid:backup_id>/verify")
+@needs(Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)
+@idempotent()
+@blp.response(200, envelope(JobStartedSchema))
+def verify(backup_id: UUID) -> dict[str, Any]:
+    """Have one put together again from what is stored and compared; follow it as a job. What was found stays with the backup."""
+    return {"data": started(commands.request_verification(db.session(), g.actor, vault(), backup_id))}

@@ -87,6 +87,7 @@ ADMIN_WITH = {
     "backups.backup": Permission.SYSTEM_BACKUP,
     "backups.index": Permission.SYSTEM_BACKUP,
     "backups.show": Permission.SYSTEM_BACKUP,
+    "backups.verify": Permission.SYSTEM_BACKUP,
     "invitations.invite": Permission.ADMINS_MANAGE,
     "invitations.resend": Permission.ADMINS_MANAGE,
     "invitations.waiting": Permission.ADMINS_LIST,
@@ -173,6 +174,7 @@ ADMIN_WITH = {
 OR_WITH = {
     "backups.index": Permission.SYSTEM_RESTORE,
     "backups.show": Permission.SYSTEM_RESTORE,
+    "backups.verify": Permission.SYSTEM_RESTORE,
     "jobs.index": Permission.JOBS_LIST_ALL,
     "jobs.start": (Permission.REFUNDS_APPROVE, Permission.AUDIT_LIST),
     "portal.jobs.cancel_several": Permission.JOBS_LIST_ALL,

@@ -24,6 +24,7 @@ BACKUP = {
         "ok": True,
         "what": "put together again from what is stored, and equal to the snapshot byte by byte",
     },
+    "reachable_until": "2025-11-12T16:20:08Z",
     "schema_revision": "0012",
     "app_version": "0.1.0",
     "engine_version": "3.40.1",
@@ -55,7 +56,13 @@ OPERATIONS = {
                 page_size=25,
                 total_items=1,
                 total_pages=1,
-                summary={"verified": 1, "unreadable": 0, "stored_bytes": 475000000},
+                summary={
+                    "verified": 1,
+                    "unreadable": 0,
+                    "stored_bytes": 475000000,
+                    "newest_verified_at": BACKUP["snapshot_at"],
+                    "coverage": [{"start": BACKUP["snapshot_at"], "end": BACKUP["reachable_until"]}],
+                },
                 next_cursor=None,
                 ignored_parameters=[],
             )
@@ -64,5 +71,12 @@ OPERATIONS = {
     "backups.show": Operation(
         answers={200: success({**BACKUP, "row_counts": {"refund_requests": 1234, "payments": 20456}, "audit_head": f"10234:{'3f' * 32}"})},
         refusals=(Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),),
+    ),
+    "backups.verify": Operation(
+        answers={200: success({"job_id": JOB_ID, "status": "pending", "type": "backup_verify", "metadata": {"backup_id": BACKUP["id"]}})},
+        refusals=(
+            Refusal(409, "OPERATION_IN_PROGRESS", "A backup or restore runs already: wait until it has ended, or cancel it."),
+            Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),
+        ),
     ),
 }

@@ -1,12 +1,17 @@
 """Backups as programs see them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from marshmallow import Schema, fields
 
+from api.envelope import ListMeta
 from api.outputs.fields import Moment
 from domain.backups.commands import Asked
 from domain.backups.manifest import Manifest
+from domain.backups.standing import reachable_until
+from domain.backups.vault import Span
+from domain.pagination import Page
 
 
 class BackupAskedSchema(Schema):
@@ -40,6 +45,14 @@ class BackupSchema(Schema):
     database_bytes = fields.Integer(required=True)
     encrypted = fields.Boolean(required=True)
     verified = fields.Nested(VerificationSchema, required=True, allow_none=True)
+    reachable_until = Moment(
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "A restore of it may name any `target_timestamp` from `snapshot_at` to this; `snapshot_at` itself where it holds "
+            "that moment alone, null where it is damaged or was never verified."
+        },
+    )
     schema_revision = fields.String(required=True)
     app_version = fields.String(required=True)
     engine_version = fields.String(required=True)
@@ -50,17 +63,46 @@ class BackupDetailSchema(BackupSchema):
     audit_head = fields.String(required=True, metadata={"description": "The end of the audit chain in it: `flask audit verify --noted`."})
 
 
+class SpanSchema(Schema):
+    start = Moment(required=True)
+    end = Moment(required=True, metadata={"description": "The same as `start` where that moment alone can be reached."})
+
+
+class BackupSummarySchema(Schema):
+    verified = fields.Integer(required=True, metadata={"description": "Those that can be restored, with all that they stand on."})
+    unreadable = fields.Integer(required=True, metadata={"description": "Those whose manifest was damaged, or signed with another key."})
+    stored_bytes = fields.Integer(required=True)
+    newest_verified_at = Moment(required=True, allow_none=True)
+    coverage = fields.List(
+        fields.Nested(SpanSchema), required=True, metadata={"description": "The moments that can be reached, oldest first."}
+    )
+
+
+class BackupListMeta(ListMeta):
+    summary = fields.Nested(BackupSummarySchema, required=True)
+
+
 def asked(found: Asked) -> dict[str, Any]:
     return {"job_id": found.job.id, "status": "pending", "estimated_duration_seconds": found.estimated_duration_seconds}
 
 
-def listed(manifest: Manifest) -> dict[str, Any]:
-    renamed = {"backup_type": str(manifest.type), "size_bytes": manifest.stored_bytes, "verified": manifest.verified}
+def whole(page: Page[Manifest]) -> dict[str, Any]:
+    spans = page.summary["coverage"]
+    return {"data": [listed(manifest, spans) for manifest in page], "meta": page.meta}
+
+
+def listed(manifest: Manifest, spans: Sequence[Span]) -> dict[str, Any]:
+    renamed = {
+        "backup_type": str(manifest.type),
+        "size_bytes": manifest.stored_bytes,
+        "verified": manifest.verified,
+        "reachable_until": reachable_until(spans, manifest),
+    }
     return {name: renamed.get(name, getattr(manifest, name, None)) for name in BackupSchema._declared_fields}
 
 
-def detailed(manifest: Manifest) -> dict[str, Any]:
-    return listed(manifest) | {
+def detailed(manifest: Manifest, spans: Sequence[Span]) -> dict[str, Any]:
+    return listed(manifest, spans) | {
         "row_counts": manifest.row_counts,
         "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,14 +15,14 @@ from domain import audit
 from domain.access import Actor, Permission
 from domain.backups.errors import OperationInProgress
 from domain.backups.manifest import BackupType, Manifest
-from domain.backups.queries import estimate_seconds
+from domain.backups.queries import estimate_seconds, may_see
 from domain.backups.vault import Vault, Wish
 from domain.db import now
 from domain.errors import Invalid
 from domain.jobs.commands import enqueue
 from domain.jobs.commands.enqueue import THE_ONE
 from domain.jobs.models import Job, JobStatus
-from domain.jobs.types import BACKUP
+from domain.jobs.types import BACKUP, BACKUP_VERIFY
 from domain.throttle import Blocked, refusal
 
 ONCE_IN = timedelta(hours=1)
@@ -48,21 +48,46 @@ def request_backup(
         raise Invalid("Files in storage are not part of a backup: send false, and copy them by other means.", field="include_uploads")
     vault.check_wish(Wish(THE_ONE, backup_type, description, actor.name))
     metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": include_uploads, "description": description}
-    try:
-        with session.begin_nested():
-            job = enqueue(session, BACKUP.name, creator_id=actor.admin_id, subject_id=THE_ONE, metadata=metadata)
-            session.flush()
-    except IntegrityError:  # another asked a moment before
-        raise OperationInProgress from None
+    job = enqueue_the_one(session, BACKUP.name, actor.admin_id, metadata)
     audit.record(session, actor, "backup.requested", job, **metadata)
     return Asked(job, estimate_seconds(vault, backup_type))
 
 
+def request_verification(session: Session, actor: Actor, vault: Vault, backup_id: UUID) -> Job:
+    """Have a backup put together again and compared: a job does it.
+
+    Raises BackupNotFound, BackupCorrupt where its manifest cannot be read, OperationInProgress.
+    """
+    may_see(actor)
+    vault.get(backup_id)
+    if vault.busy():
+        raise OperationInProgress
+    job = enqueue_the_one(session, BACKUP_VERIFY.name, actor.admin_id, {"backup_id": str(backup_id)})
+    audit.record(session, actor, "backup.verification_requested", object_type="backups", object_id=backup_id, job_id=job.id)
+    return job
+
+
+def enqueue_the_one(session: Session, type: str, creator_id: UUID | None, metadata: dict[str, Any]) -> Job:
+    try:
+        with session.begin_nested():
+            job = enqueue(session, type, creator_id=creator_id, subject_id=THE_ONE, metadata=metadata)
+            session.flush()
+    except IntegrityError:  # another asked a moment before
+        raise OperationInProgress from None
+    return job
+
+
 def within_budget(session: Session) -> None:
+    again_at = next_allowed_at(session)
+    if again_at is not None:
+        raise refusal(Blocked(again_at, first=False), "One backup an hour can be asked for, and one was.")
+
+
+def next_allowed_at(session: Session) -> datetime | None:
+    """When the next backup may be asked for; None: now."""
     counted = Job.type == BACKUP.name, Job.status.not_in((JobStatus.FAILED, JobStatus.CANCELLED)), Job.creator_id.is_not(None)
     newest = session.scalar(select(Job.created_at).where(*counted).order_by(Job.created_at.desc()).limit(1))
-    if newest is not None and newest > now() - ONCE_IN:
-        raise refusal(Blocked(newest + ONCE_IN, first=False), "One backup an hour can be asked for, and one was.")
+    return newest + ONCE_IN if newest is not None and newest > now() - ONCE_IN else None
 
 
 def record_made(session: Session, actor: Actor, manifest: Manifest, job_id: UUID | None = None) -> None:
@@ -70,11 +95,19 @@ def record_made(session: Session, actor: Actor, manifest: Manifest, job_id: UUID
     audit.record(session, actor, "backup.created", object_type="backups", object_id=manifest.id, after=summary(manifest), job_id=job_id)
 
 
-def record_checked(session: Session, actor: Actor, manifest: Manifest) -> None:
+def record_checked(session: Session, actor: Actor, manifest: Manifest, job_id: UUID | None = None) -> None:
     verified = manifest.verified
     assert verified is not None
-    found = {"ok": verified.ok, "what": verified.what}
-    audit.record(session, actor, "backup.verified", object_type="backups", object_id=manifest.id, after=found)
+    if not verified.ok:
+        return record_damaged(session, actor, manifest.id, verified.what, job_id)
+    found = {"ok": True, "what": verified.what}
+    audit.record(session, actor, "backup.verified", object_type="backups", object_id=manifest.id, after=found, job_id=job_id)
+
+
+def record_damaged(session: Session, actor: Actor, backup_id: UUID, what: str, job_id: UUID | None = None) -> None:
+    """Note that a backup cannot be trusted, also where not even its manifest can be read."""
+    found = {"ok": False, "what": what}
+    audit.record(session, actor, "backup.damaged", object_type="backups", object_id=backup_id, after=found, job_id=job_id)
 
 
 def record_removed(session: Session, actor: Actor, manifest: Manifest) -> None:

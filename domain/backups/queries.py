@@ -5,19 +5,32 @@ from __future__ import annotations
 import math
 from uuid import UUID
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from domain.access import Actor, Permission
+from domain.backups.errors import IncrementalNotSupported
 from domain.backups.manifest import BackupType, Manifest
-from domain.backups.vault import Vault
-from domain.errors import Forbidden
+from domain.backups.standing import State, find_standing
+from domain.backups.vault import Vault, Wish
+from domain.errors import DomainError, Forbidden
+from domain.identity.models import Admin
+from domain.jobs.commands.enqueue import THE_ONE
+from domain.jobs.models import Job
+from domain.jobs.periodic import UNFINISHED
+from domain.jobs.queries import JobRow
+from domain.jobs.types import BACKUP, BACKUP_VERIFY
 from domain.pagination import Page, PageRequest, Position
 
 BYTES_PER_SECOND = 40_000_000  # what a first backup is taken to copy, store and compare
+OPERATIONS = (BACKUP.name, BACKUP_VERIFY.name)
 
 
 def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manifest]:
-    """A page of backups, newest first; the summary says how many are verified, and how many cannot be read."""
+    """A page of backups, newest first; the summary says how many can be restored, and which moments can be reached."""
     may_see(actor)
-    every = vault.list()
+    standing = find_standing(vault)
+    every = standing.manifests
     start = (request.page - 1) * request.page_size
     rest = every[start:]
     if request.cursor is not None:
@@ -31,9 +44,11 @@ def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manif
         request=request,
         next_cursor=Position(items[-1].snapshot_at, items[-1].id).encode() if more else None,
         summary={
-            "verified": sum(1 for manifest in every if manifest.verified and manifest.verified.ok),
-            "unreadable": len(vault.damaged()),
+            "verified": standing.count(State.VERIFIED),
+            "unreadable": len(standing.unreadable),
             "stored_bytes": sum(manifest.stored_bytes for manifest in every),
+            "newest_verified_at": standing.newest and standing.newest.snapshot_at,
+            "coverage": list(vault.coverage()),
         },
     )
 
@@ -41,6 +56,30 @@ def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manif
 def get_backup(actor: Actor, vault: Vault, backup_id: UUID) -> Manifest:
     may_see(actor)
     return vault.get(backup_id)
+
+
+def get_operation(session: Session, actor: Actor) -> JobRow | None:
+    """The backup or verification that is under way or waits for its turn; of several, the one that came first."""
+    may_see(actor)
+    found = (
+        select(Job, Admin.name)
+        .outerjoin(Admin, Admin.id == Job.creator_id)
+        .where(Job.type.in_(OPERATIONS), Job.status.in_(UNFINISHED), Job.deleted_at.is_(None))
+        .order_by(Job.created_at)
+        .limit(1)
+    )
+    row = session.execute(found).first()
+    return JobRow(*row) if row else None
+
+
+def makes_incremental(vault: Vault) -> bool:
+    try:
+        vault.check_wish(Wish(THE_ONE, BackupType.INCREMENTAL, None, ""))
+    except IncrementalNotSupported:
+        return False
+    except DomainError:  # of what else speaks against one now, whoever asks for it is told
+        pass
+    return True
 
 
 def may_see(actor: Actor) -> None:

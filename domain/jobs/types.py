@@ -41,6 +41,7 @@ NOTIFICATION = JobType("notification", "Message", may_lose=5)
 REFUND_PROCESSING = JobType("refund_processing", "Refund payout", may_lose=NEVER_GIVEN_UP, cancellable=False, run_again=False)
 REFUND_RECONCILE = JobType("refund_reconcile", "Refund reconciliation", cancellable=False, run_again=False)
 BACKUP = JobType("backup", "Backup", may_lose=1, run_again=False)
+BACKUP_VERIFY = JobType("backup_verify", "Backup verification", run_again=False)
 CLEANUP = JobType("cleanup", "Clean-up", cancellable=False, run_again=False)
 AUDIT_EXPORT = JobType("audit_export", "Audit export", started_with=Permission.AUDIT_LIST)
 AUDIT_VERIFY = JobType("audit_verify", "Audit verification", run_again=False)
@@ -52,6 +53,7 @@ EVERY = (
     REFUND_PROCESSING,
     REFUND_RECONCILE,
     BACKUP,
+    BACKUP_VERIFY,
     CLEANUP,
     AUDIT_EXPORT,
     AUDIT_VERIFY,

@@ -60,6 +60,8 @@ ACTIONS = {
     "data.demo_loaded": Look("Demo loaded", "", "store"),
     "backup.requested": Look("Backup asked for", "", "play"),
     "backup.created": Look("Backup made", "success", "shield-check"),
+    "backup.verification_requested": Look("Backup verification asked for", "", "play"),
+    "backup.damaged": Look("Backup found damaged", "danger", "shield-alert"),
     "backup.verified": Look("Backup verified", "success", "shield-check"),
     "backup.removed": Look("Backup removed", "danger", "trash-2"),
     "audit.verified": Look("Audit log verified: whole", "success", "shield-check"),

@@ -1,12 +1,13 @@
 """Backups over the API: asked for, made by a worker, listed."""
 
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
 import config
+from adapters.backups.lock import one_operation
 from domain.access import Permission
 from domain.audit.models import AuditEntry
 from domain.backups.manifest import BackupType
@@ -73,7 +74,11 @@ def test_it_is_asked_for_made_and_listed(client, ask, work, session, headers):
     assert (row["backup_type"], row["effective_type"], row["description"], row["encrypted"]) == ("full", "full", "Before the update", False)
     assert row["verified"]["ok"] is True
     assert row["snapshot_at"].endswith("Z")
-    assert listed["meta"]["summary"] == {"verified": 1, "unreadable": 0, "stored_bytes": row["size_bytes"]}
+    assert row["reachable_until"] >= row["snapshot_at"]
+    summary = listed["meta"]["summary"]
+    assert (summary["verified"], summary["unreadable"], summary["stored_bytes"]) == (1, 0, row["size_bytes"])
+    assert summary["newest_verified_at"] == row["snapshot_at"]
+    assert summary["coverage"][0]["start"] == row["snapshot_at"] and summary["coverage"][-1]["end"] >= row["reachable_until"]
 
     shown = client.get(f"{LIST}/{row['id']}", headers=headers).json["data"]
     assert shown.items() >= row.items()
@@ -163,3 +168,47 @@ def test_pages_follow_each_other(client, headers, app, ask):
     assert [row["id"] for row in first["data"] + rest["data"]] == ids
     assert rest["meta"]["next_cursor"] is None
     assert [row["id"] for row in client.get(f"{LIST}?page_size=2&page=2", headers=headers).json["data"]] == ids[2:]
+
+
+def test_one_is_verified_again_and_a_damaged_one_is_said_to_be(client, headers, app, work, session):
+    vault = app.extensions["vault"]
+    made = vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), lambda percent, stage: None)
+
+    def verify(key):
+        return client.post(f"{LIST}/{made.id}/verify", headers={**headers, "Idempotency-Key": key})
+
+    asked = verify("one")
+    assert (asked.status_code, asked.json["data"]["status"], asked.json["data"]["metadata"]) == (200, "pending", {"backup_id": str(made.id)})
+    assert verify("one").headers["Idempotent-Replayed"] == "true"
+    assert verify("two").json["error"]["code"] == "OPERATION_IN_PROGRESS"
+    done = work(job_of(session).id)
+    session.commit()
+    assert (done.status, done.result["verified"]) == ("succeeded", True)
+    assert vault.get(made.id).verified.at > made.verified.at
+
+    stored = max((vault.folder / str(made.id)).iterdir(), key=lambda file: file.stat().st_size)
+    stored.write_bytes(stored.read_bytes()[:-1])
+    session.commit()
+    again = work(UUID(verify("three").json["data"]["job_id"]))
+    session.commit()
+    assert (again.status, again.error["code"]) == ("failed", "BACKUP_CORRUPT")
+    shown = client.get(f"{LIST}/{made.id}", headers=headers).json["data"]
+    assert (shown["verified"]["ok"], shown["verified"]["what"], shown["reachable_until"]) == (False, again.error["message"], None)
+    actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.sequence)).all()
+    session.commit()
+    asked_and = ["backup.verification_requested", "backup.verified", "request.refused", "backup.verification_requested", "backup.damaged"]
+    assert [action for action in asked_and if action in actions] == asked_and
+    assert client.post(f"{LIST}/{uuid4()}/verify", headers={**headers, "Idempotency-Key": "four"}).status_code == 404
+
+
+def test_a_verification_waits_for_its_turn(client, headers, app, work, session):
+    vault = app.extensions["vault"]
+    made = vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), lambda percent, stage: None)
+    client.post(f"{LIST}/{made.id}/verify", headers={**headers, "Idempotency-Key": "one"})
+    job_id = job_of(session).id
+    with one_operation(vault.folder):
+        waiting = work(job_id)
+        assert (waiting.status, waiting.stage) == ("pending", "Waits for another backup or restore to end")
+        waiting.run_after = now()
+        session.commit()
+    assert work(job_id).status == "succeeded"

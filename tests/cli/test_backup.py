@@ -43,7 +43,7 @@ def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
     file.write_bytes(b"nothing of it")
     refused(run("verify", row["id"]), "is not what was stored")
     assert "DAMAGED" in run("list").stdout
-    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "backup.verified")).one()
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "backup.damaged")).one()
     assert entry.after["ok"] is False
 
 

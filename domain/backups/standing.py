@@ -1,0 +1,83 @@
+"""How the backups stand as a whole: which can be put together again, and how old the newest of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from domain.backups.manifest import Manifest
+from domain.backups.vault import Span, Vault
+from domain.db import now
+
+OLD = timedelta(hours=26)
+"""A day, and two hours for one that began late and took long."""
+
+
+class State(StrEnum):
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+    DAMAGED = "damaged"
+    CUT_OFF = "cut_off"  # whole itself, but what it stands on is damaged, unverified or gone
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`manifests` are all that can be read, newest first; `unreadable` names the others."""
+
+    manifests: Sequence[Manifest]
+    states: dict[UUID, State]
+    unreadable: Sequence[str]
+
+    @property
+    def newest(self) -> Manifest | None:
+        """The newest that can be restored."""
+        return next((manifest for manifest in self.manifests if self.states[manifest.id] is State.VERIFIED), None)
+
+    @property
+    def age(self) -> timedelta | None:
+        return None if self.newest is None else max(now() - self.newest.snapshot_at, timedelta())
+
+    def count(self, *states: State) -> int:
+        return sum(1 for state in self.states.values() if state in states)
+
+    def chain(self, manifest: Manifest) -> list[Manifest]:
+        """The backup and what it stands on as far as that is there, the full one first."""
+        by_id: dict[UUID | None, Manifest] = {each.id: each for each in self.manifests}
+        chain = [manifest]
+        while chain[0].parent_id in by_id:
+            chain.insert(0, by_id[chain[0].parent_id])
+        return chain
+
+
+def find_standing(vault: Vault) -> Standing:
+    manifests = vault.list()
+    return Standing(manifests, states_of(manifests), vault.damaged())
+
+
+def states_of(manifests: Sequence[Manifest]) -> dict[UUID, State]:
+    """A backup is worth no more than what it stands on."""
+    states: dict[UUID, State] = {}
+    for manifest in sorted(manifests, key=lambda each: each.snapshot_at):  # what others stand on comes before them
+        own = own_state(manifest)
+        stands = manifest.parent_id is None or states.get(manifest.parent_id) is State.VERIFIED
+        states[manifest.id] = own if own is not State.VERIFIED or stands else State.CUT_OFF
+    return states
+
+
+def own_state(manifest: Manifest) -> State:
+    if manifest.verified is None:
+        return State.UNVERIFIED
+    return State.VERIFIED if manifest.verified.ok else State.DAMAGED
+
+
+def oldest_allowed(every: timedelta) -> timedelta:
+    """How old the newest may be where one is made every so often by itself (nothing: by hand)."""
+    return max(OLD, every + (OLD - timedelta(days=1)))
+
+
+def reachable_until(spans: Iterable[Span], manifest: Manifest) -> datetime | None:
+    """The last moment that a restore of the backup may name; None where not even its own can be reached."""
+    return max((span.end for span in spans if span.start <= manifest.snapshot_at <= span.end), default=None)
