@@ -61,6 +61,7 @@ class Config:
     metrics_token: str | None  # what Prometheus sends to read /metrics; unset: there is no such page
     backup_dir: Path  # where backups are kept: best on another disk
     backup_key_file: Path | None  # an age identity; unset: backups are not encrypted
+    backup_every_hours: int  # how often a full backup is made without being asked for; 0: never
     log_level: str
     log_format: str  # console | json
 
@@ -126,6 +127,7 @@ def read(env: Reader) -> Config:
         metrics_token=metrics_token(env),
         backup_dir=Path(env.text("BACKUP_DIR", str(data_dir / "backups"))).absolute(),
         backup_key_file=env.file("BACKUP_KEY_FILE"),
+        backup_every_hours=env.integer("BACKUP_EVERY_HOURS", 0 if app_env == "test" else 24, minimum=0, maximum=8760),
         log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=env.one_of("LOG_FORMAT", "json" if app_env == "production" else "console", ("console", "json")),
     )

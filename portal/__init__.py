@@ -22,6 +22,7 @@ from portal import (
     assets,
     audit,
     auth,
+    backups,
     errors,
     forgery,
     formats,
@@ -39,18 +40,18 @@ from web import auth as sessions
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
-for part in (assets, auth, account, admins, audit, health, help, invitation, jobs, referrals, refunds, roles):
+for part in (assets, auth, account, admins, audit, backups, health, help, invitation, jobs, referrals, refunds, roles):
     portal.register_blueprint(part.blp)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the navigation. A new noun adds one here; whoever lacks the permission does not see it."""
+    """A line of the navigation. A new noun adds one here; whoever lacks the permission, or each of several, does not see it."""
 
     word: str
     icon: str
     endpoint: str
-    permission: Permission | None = None
+    permission: Permission | tuple[Permission, ...] = ()
     count: Callable[[], int | None] | None = None
     counts: str = "waiting"
 
@@ -64,6 +65,7 @@ NAVIGATION = (
     Entry("Admins", "users-round", "portal.admins.index", Permission.ADMINS_LIST),
     Entry("Audit log", "scroll-text", "portal.audit.index", Permission.AUDIT_LIST),
     Entry("Health", "activity", "portal.health.index", Permission.SYSTEM_HEALTH),
+    Entry("Backups", "database", "portal.backups.index", (Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)),
     Entry("Help", "circle-help", "portal.help.keys"),
 )
 
@@ -90,7 +92,8 @@ def navigation() -> list[dict[str, object]]:
 
 
 def allowed(entry: Entry) -> bool:
-    return entry.permission is None or g.actor.can(entry.permission)
+    any_of = entry.permission if isinstance(entry.permission, tuple) else (entry.permission,)
+    return not any_of or any(g.actor.can(permission) for permission in any_of)
 
 
 portal.before_request(forgery.check)

@@ -49,8 +49,8 @@ class BackupSchema(Schema):
         required=True,
         allow_none=True,
         metadata={
-            "description": "A restore of it may name any `target_timestamp` from `snapshot_at` to this; `snapshot_at` itself where it holds "
-            "that moment alone, null where it is damaged or was never verified."
+            "description": "A restore of it may name any `target_timestamp` from `snapshot_at` to this; `snapshot_at` itself where it "
+            "holds that moment alone, null where it is damaged or was never verified."
         },
     )
     schema_revision = fields.String(required=True)

@@ -183,11 +183,14 @@ def find_number(session: Session, actor: Actor, sequence: int) -> UUID | None:
     return session.scalar(select(AuditEntry.id).where(AuditEntry.sequence == sequence))
 
 
-def list_for_object(session: Session, of: type[Base], object_id: object, most: int = MOST_OF_AN_OBJECT) -> Sequence[AuditEntry]:
-    """What was done to one object, newest first: for the object's own page, whose reader may see the object."""
+def list_for_object(session: Session, of: type[Base] | str, object_id: object, most: int = MOST_OF_AN_OBJECT) -> Sequence[AuditEntry]:
+    """What was done to one object, newest first: for the object's own page, whose reader may see the object.
+
+    `of`: its model, or its type's name in the log where the database has no table of it.
+    """
     found = (
         select(AuditEntry)
-        .where(AuditEntry.object_type == of.__tablename__, AuditEntry.object_id == str(object_id))
+        .where(AuditEntry.object_type == (of if isinstance(of, str) else of.__tablename__), AuditEntry.object_id == str(object_id))
         .order_by(AuditEntry.sequence.desc())
         .limit(most)
     )

@@ -98,10 +98,11 @@ def record_made(session: Session, actor: Actor, manifest: Manifest, job_id: UUID
 def record_checked(session: Session, actor: Actor, manifest: Manifest, job_id: UUID | None = None) -> None:
     verified = manifest.verified
     assert verified is not None
-    if not verified.ok:
-        return record_damaged(session, actor, manifest.id, verified.what, job_id)
-    found = {"ok": True, "what": verified.what}
-    audit.record(session, actor, "backup.verified", object_type="backups", object_id=manifest.id, after=found, job_id=job_id)
+    if verified.ok:
+        found = {"ok": True, "what": verified.what}
+        audit.record(session, actor, "backup.verified", object_type="backups", object_id=manifest.id, after=found, job_id=job_id)
+    else:
+        record_damaged(session, actor, manifest.id, verified.what, job_id)
 
 
 def record_damaged(session: Session, actor: Actor, backup_id: UUID, what: str, job_id: UUID | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from domain.access import Actor, Permission
@@ -16,7 +16,7 @@ from domain.backups.vault import Vault, Wish
 from domain.errors import DomainError, Forbidden
 from domain.identity.models import Admin
 from domain.jobs.commands.enqueue import THE_ONE
-from domain.jobs.models import Job
+from domain.jobs.models import Job, JobStatus
 from domain.jobs.periodic import UNFINISHED
 from domain.jobs.queries import JobRow
 from domain.jobs.types import BACKUP, BACKUP_VERIFY
@@ -58,18 +58,25 @@ def get_backup(actor: Actor, vault: Vault, backup_id: UUID) -> Manifest:
     return vault.get(backup_id)
 
 
-def get_operation(session: Session, actor: Actor) -> JobRow | None:
+def find_operation(session: Session, actor: Actor) -> JobRow | None:
     """The backup or verification that is under way or waits for its turn; of several, the one that came first."""
     may_see(actor)
-    found = (
-        select(Job, Admin.name)
-        .outerjoin(Admin, Admin.id == Job.creator_id)
-        .where(Job.type.in_(OPERATIONS), Job.status.in_(UNFINISHED), Job.deleted_at.is_(None))
-        .order_by(Job.created_at)
-        .limit(1)
-    )
-    row = session.execute(found).first()
-    return JobRow(*row) if row else None
+    unfinished = select(Job, Admin.name).where(Job.status.in_(UNFINISHED)).order_by(Job.created_at)
+    return first(session, unfinished)
+
+
+def find_failure(session: Session, actor: Actor) -> JobRow | None:
+    """What failed last, where nothing has succeeded since."""
+    may_see(actor)
+    ended = select(Job, Admin.name).where(Job.status.in_((JobStatus.SUCCEEDED, JobStatus.FAILED))).order_by(Job.finished_at.desc())
+    newest = first(session, ended)
+    return newest if newest is not None and newest.job.status == JobStatus.FAILED else None
+
+
+def first(session: Session, found: Select[Job, str]) -> JobRow | None:
+    found = found.outerjoin(Admin, Admin.id == Job.creator_id).where(Job.type.in_(OPERATIONS), Job.deleted_at.is_(None))
+    row = session.execute(found.limit(1)).first()
+    return JobRow(row[0], row[1]) if row else None
 
 
 def makes_incremental(vault: Vault) -> bool:

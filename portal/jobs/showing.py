@@ -49,6 +49,7 @@ def detail_context(detail: JobDetail) -> dict[str, Any]:
         ],
         "retry_of": {"url": url_for("portal.jobs.show", job_id=retry_of), "short": str(retry_of)[:8]} if retry_of else None,
         "refund_url": refund_url(as_id(job.payload.get("refund_id"))),
+        "backup_url": backup_url(as_id((job.result or {}).get("backup_id") or job.payload.get("backup_id"))),
         "stays": None
         if type_of(job.type).cancellable or job.finished
         else "A job of this type always comes to its end: it cannot be cancelled.",
@@ -100,6 +101,12 @@ def refund_url(refund_id: UUID | None) -> str | None:
     if refund_id is None or not g.actor.can(Permission.REFUNDS_LIST):
         return None
     return url_for("portal.refunds.show", refund_id=refund_id)
+
+
+def backup_url(backup_id: UUID | None) -> str | None:
+    if backup_id is None or not (g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE)):
+        return None
+    return url_for("portal.backups.show", backup_id=backup_id)
 
 
 def words(name: str) -> str:

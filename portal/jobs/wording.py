@@ -25,6 +25,8 @@ ICONS = {
     "analytics_export": "file-spreadsheet",
     "audit_export": "file-spreadsheet",
     "audit_verify": "shield-check",
+    "backup": "database",
+    "backup_verify": "shield-check",
     "bulk_operation": "list-checks",
     "notification": "mail",
     "refund_processing": "receipt-text",
@@ -57,6 +59,10 @@ def subject(job: Job) -> str:
     if job.type == "notification":
         words = NOTICES.get(str(told.get("notice")), "Message")
         return f"{words}, {told['refund_number']}" if told.get("refund_number") else words
+    if job.type == "backup":
+        return ", ".join(str(part) for part in (str(told.get("backup_type", "")).capitalize(), told.get("description")) if part)
+    if job.type == "backup_verify":
+        return f"Backup {str(told.get('backup_id', ''))[:8]}"
     if told.get("refund_number"):
         return str(told["refund_number"])
     return "By the portal itself" if job.creator_id is None else ""
@@ -111,6 +117,10 @@ def result_words(job: Job) -> str:
     told = job.result or {}
     if job.type == "audit_verify":
         return f"Whole, {counted(told.get('entries'), 'entry', 'entries')}"
+    if job.type == "backup":
+        return ", ".join(part for part in ("Verified" if told.get("verified") else "Made", size(told.get("bytes"))) if part)
+    if job.type == "backup_verify":
+        return "Whole"
     if job.type in EXPORTS:
         return ", ".join(part for part in (counted(told.get("rows"), "row"), size(told.get("bytes")), expired(job)) if part) or "Done"
     if job.type == "bulk_operation":
@@ -146,7 +156,9 @@ def size(value: object) -> str:
         return ""
     if value < 1000:
         return f"{value} B"
-    return f"{value / 1000:.0f} kB" if value < 1_000_000 else f"{value / 1_000_000:.1f} MB"
+    if value < 1_000_000:
+        return f"{value / 1000:.0f} kB"
+    return f"{value / 1_000_000:.1f} MB" if value < 1_000_000_000 else f"{value / 1_000_000_000:.1f} GB"
 
 
 def took(job: Job) -> str:

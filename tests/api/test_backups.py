@@ -178,7 +178,11 @@ def test_one_is_verified_again_and_a_damaged_one_is_said_to_be(client, headers, 
         return client.post(f"{LIST}/{made.id}/verify", headers={**headers, "Idempotency-Key": key})
 
     asked = verify("one")
-    assert (asked.status_code, asked.json["data"]["status"], asked.json["data"]["metadata"]) == (200, "pending", {"backup_id": str(made.id)})
+    assert (asked.status_code, asked.json["data"]["status"], asked.json["data"]["metadata"]) == (
+        200,
+        "pending",
+        {"backup_id": str(made.id)},
+    )
     assert verify("one").headers["Idempotent-Replayed"] == "true"
     assert verify("two").json["error"]["code"] == "OPERATION_IN_PROGRESS"
     done = work(job_of(session).id)
