@@ -12,6 +12,7 @@ import web
 from adapters.backups import make_vault
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
+from adapters.restores import make_restorer
 from adapters.storage import make_storage
 from tasks import outbox, worker
 from tasks.queue import Bell
@@ -27,7 +28,8 @@ def create_app(settings: config.Config | None = None) -> Flask:
     web.register(app)
     app.extensions["gateways"] = make_gateways(settings)
     app.extensions["storage"] = make_storage(settings)
-    app.extensions["vault"] = make_vault(settings)
+    app.extensions["vault"] = vault = make_vault(settings)
+    app.extensions["restorer"] = make_restorer(settings, vault)
     app.extensions["bell"] = Bell(settings)
     app.cli.add_command(worker.command(settings))
     for door in (api, portal, cli):

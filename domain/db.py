@@ -33,9 +33,11 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import NullPool
 
+from domain import gate
 from domain.patience import be_patient_with
 
 
@@ -163,6 +165,8 @@ def engine_options(url: str) -> dict[str, Any]:
     }
 
 
+SQLITE_GATE_SECONDS = 5.0
+"""How long a writer waits while the database's contents are replaced."""
 SQLITE_FIRST_PAUSE, SQLITE_LONGEST_PAUSE = 0.0003, 0.01  # seconds
 POSTGRESQL_SETTINGS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c timezone=UTC"
 
@@ -202,23 +206,36 @@ def prepare(engine: Engine) -> None:
             begin_writing(connection)
 
 
+class GateShut(Exception):
+    """The gate stayed shut for longer than a writer waits."""
+
+
 def begin_writing(connection: Connection) -> None:
     """BEGIN IMMEDIATE, asked for again every few milliseconds while another one writes.
 
     SQLite's own waiting lengthens its pauses up to 100 ms, so among several busy writers somebody waits for seconds.
     """
     driver: Any = connection.connection.driver_connection
-    deadline = time.monotonic() + _patience.get()
+    database = connection.engine.url.database or ""
+    began = time.monotonic()
+    deadline = began + _patience.get()
     pause = SQLITE_FIRST_PAUSE
     driver.execute("PRAGMA busy_timeout=0")
     try:
         while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    break
+            if gate.is_shut(database):
+                if time.monotonic() > min(deadline, began + SQLITE_GATE_SECONDS):
+                    raise OperationalError("BEGIN IMMEDIATE", None, GateShut("the database is being replaced by a restore"))
+            else:
+                try:
+                    driver.execute("BEGIN IMMEDIATE")
+                    if not gate.is_shut(database):
+                        return
+                    driver.execute("ROLLBACK")
+                    continue
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                        break
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 1.3, SQLITE_LONGEST_PAUSE)
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # once more, for an error of SQLAlchemy's own kind

@@ -8,6 +8,7 @@ import domain.identity.models
 import domain.jobs.models
 import domain.marketplace.models
 import domain.refunds.models
+import domain.restores.models
 import domain.roles.models
 import domain.throttle
 import domain.traffic.models  # noqa: F401

@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session, sessionmaker
 from adapters.backups import make_vault
 from adapters.gateways import make_gateways
 from adapters.mail import make_mailer
+from adapters.restores import make_restorer
 from adapters.storage import make_storage
 from config import Config
 from domain.backups.vault import Vault
 from domain.db import make_engine
 from domain.notifications.delivery import Mailer
 from domain.refunds.gateway import Gateways
+from domain.restores.restorer import Restorer
 from domain.storage import Storage
 
 
@@ -31,11 +33,13 @@ class Context:
     mailer: Mailer
     storage: Storage
     vault: Vault
+    restorer: Restorer
     stopping: Event = field(default_factory=Event)
 
 
 def make_context(config: Config) -> Context:
     engine = make_engine(config.database_url)
+    vault = make_vault(config)
     return Context(
         config=config,
         engine=engine,
@@ -43,5 +47,6 @@ def make_context(config: Config) -> Context:
         gateways=make_gateways(config),
         mailer=make_mailer(config),
         storage=make_storage(config),
-        vault=make_vault(config),
+        vault=vault,
+        restorer=make_restorer(config, vault),
     )

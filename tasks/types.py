@@ -16,8 +16,10 @@ from domain.jobs.types import (
     NOTIFICATION,
     REFUND_PROCESSING,
     REFUND_RECONCILE,
+    RESTORE,
+    RESTORE_CHECK,
 )
-from tasks import audit, backups, bulk, cleanup, exports, notifications, refunds
+from tasks import audit, backups, bulk, cleanup, exports, notifications, refunds, restores
 from tasks.work import Work
 
 Handler = Callable[[Work], Outcome]
@@ -30,6 +32,8 @@ HANDLERS: dict[str, Handler] = {
     ANALYTICS_EXPORT.name: exports.make_export,
     BACKUP.name: backups.backup,
     BACKUP_VERIFY.name: backups.backup_verify,
+    RESTORE.name: restores.restore,
+    RESTORE_CHECK.name: restores.restore_check,
     CLEANUP.name: cleanup.cleanup,
     AUDIT_EXPORT.name: exports.make_export,
     AUDIT_VERIFY.name: audit.audit_verify,

@@ -9,12 +9,12 @@ from sqlalchemy.engine import make_url
 from adapters.backups.postgres import DumpVault
 from adapters.backups.sealing import read_key
 from adapters.backups.sqlite import SqliteVault
+from adapters.backups.vault import FolderVault
 from config import VERSION, Config
-from domain.backups.vault import Vault
 from domain.db import driver_url
 
 
-def make_vault(config: Config) -> Vault:
+def make_vault(config: Config) -> FolderVault:
     """Raises ConfigError where BACKUP_KEY_FILE holds no key."""
     key = read_key(config.backup_key_file)
     url = make_url(driver_url(config.database_url))

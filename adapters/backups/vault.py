@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -68,7 +68,7 @@ class FolderVault(ABC):
         return [Span(each.snapshot_at, each.snapshot_at) for each in reversed(self.list()) if each.verified and each.verified.ok]
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
-        self.check_stored(manifest)
+        self.check_fit(manifest)
         if moment is None or moment == manifest.snapshot_at:
             return
         if moment < manifest.snapshot_at:
@@ -108,9 +108,18 @@ class FolderVault(ABC):
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return shutil.disk_usage(self.folder).free
 
+    def one_operation(self) -> AbstractContextManager[None]:
+        """Hold the lock that one backup or restore at a time may have. Raises OperationInProgress."""
+        return lock.one_operation(self.folder)
+
     def create(self, wish: Wish, progress: Progress) -> Manifest:
         """Make the backup. Whatever stops it, what is left is either the whole backup or nothing."""
-        with lock.one_operation(self.folder), full_disk_said():
+        with self.one_operation():
+            return self.create_alone(wish, progress)
+
+    def create_alone(self, wish: Wish, progress: Progress, *, removing: bool = True) -> Manifest:
+        """The same for whoever holds the lock already; without `removing` what retention no longer keeps stays for now."""
+        with full_disk_said():
             self.catalog.remove_rests()
             progress(2, "Checking space")
             self.check_space()
@@ -119,7 +128,8 @@ class FolderVault(ABC):
                 manifest = replace(self.make(wish, parent, draft, progress), note=note)
                 progress(98, "Entering it in the catalog")
                 self.catalog.keep(draft, manifest)
-            self.remove_surplus()
+            if removing:
+                self.remove_surplus()
         return manifest
 
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest:
@@ -189,7 +199,13 @@ class FolderVault(ABC):
         return None if self.key is None else self.key.fingerprint
 
     def check_stored(self, manifest: Manifest) -> None:
-        """Raise unless the key is the one it was made with and each stored file is what it was."""
+        """Raise unless the key is the one it was made with and each stored file is what it was: it reads them all."""
+        self.check_fit(manifest)
+        for stored in manifest.files:
+            check_stored(self.catalog.files(manifest.id) / stored.name, stored)
+
+    def check_fit(self, manifest: Manifest) -> None:
+        """Raise unless it is of this engine and made with this key."""
         if manifest.engine is not self.engine:
             raise EngineMismatch(f"This is a backup of {manifest.engine}, and the portal runs on {self.engine}.")
         if manifest.key_fingerprint != self.fingerprint:
@@ -199,8 +215,6 @@ class FolderVault(ABC):
                 if manifest.encrypted
                 else "The backup was made without a key: unset BACKUP_KEY_FILE to open it."
             )
-        for stored in manifest.files:
-            check_stored(self.catalog.files(manifest.id) / stored.name, stored)
 
     def examine(self) -> Sequence[Finding]:
         """What backups need, for `flask backup check` and `flask doctor`."""

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import Actor, Permission
+from domain.backups.budget import within_budget
 from domain.backups.errors import OperationInProgress
 from domain.backups.manifest import BackupType, Manifest
 from domain.backups.queries import estimate_seconds, may_see
 from domain.backups.vault import Vault, Wish
-from domain.db import now
 from domain.errors import Invalid
 from domain.jobs.commands import enqueue
 from domain.jobs.commands.enqueue import THE_ONE
-from domain.jobs.models import Job, JobStatus
+from domain.jobs.models import Job
 from domain.jobs.types import BACKUP, BACKUP_VERIFY
-from domain.throttle import Blocked, refusal
-
-ONCE_IN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ def request_backup(
     Raises RateLimited, MfaRequired, OperationInProgress, InsufficientStorage, IncrementalNotSupported, EngineUnavailable.
     """
     actor.require(Permission.SYSTEM_BACKUP)
-    within_budget(session)
+    within_budget(session, BACKUP, "One backup an hour can be asked for, and one was.")
     actor.require_fresh_mfa()
     if include_uploads:
         raise Invalid("Files in storage are not part of a backup: send false, and copy them by other means.", field="include_uploads")
@@ -75,19 +70,6 @@ def enqueue_the_one(session: Session, type: str, creator_id: UUID | None, metada
     except IntegrityError:  # another asked a moment before
         raise OperationInProgress from None
     return job
-
-
-def within_budget(session: Session) -> None:
-    again_at = next_allowed_at(session)
-    if again_at is not None:
-        raise refusal(Blocked(again_at, first=False), "One backup an hour can be asked for, and one was.")
-
-
-def next_allowed_at(session: Session) -> datetime | None:
-    """When the next backup may be asked for; None: now."""
-    counted = Job.type == BACKUP.name, Job.status.not_in((JobStatus.FAILED, JobStatus.CANCELLED)), Job.creator_id.is_not(None)
-    newest = session.scalar(select(Job.created_at).where(*counted).order_by(Job.created_at.desc()).limit(1))
-    return newest + ONCE_IN if newest is not None and newest > now() - ONCE_IN else None
 
 
 def record_made(session: Session, actor: Actor, manifest: Manifest, job_id: UUID | None = None) -> None:

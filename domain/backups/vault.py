@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -57,7 +58,13 @@ class Vault(Protocol):
     def check_wish(self, wish: Wish) -> None:
         """Raise what speaks against it before anything is begun: engine, space, another operation."""
 
+    def one_operation(self) -> AbstractContextManager[None]:
+        """Hold the lock that one backup or restore at a time may have. Raises OperationInProgress."""
+
     def create(self, wish: Wish, progress: Progress) -> Manifest: ...
+
+    def create_alone(self, wish: Wish, progress: Progress, *, removing: bool = True) -> Manifest:
+        """The same for whoever holds that lock already; without `removing` what retention no longer keeps stays for now."""
 
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest: ...
 
@@ -65,8 +72,8 @@ class Vault(Protocol):
         """The moments that can be reached, oldest first, none twice."""
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
-        """Raise what speaks against restoring the backup as of the moment (None: its own) before anything is begun: TargetBeforeBackup,
-        PitrOutOfRange, PitrGap, PitrNotSupported, EngineMismatch, BackupKeyMismatch."""
+        """Raise what speaks against restoring the backup as of the moment (None: its own), as far as that is known without reading it
+        all: TargetBeforeBackup, PitrOutOfRange, PitrGap, PitrNotSupported, EngineMismatch, BackupKeyMismatch."""
 
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
         """Write the database as it was at the moment (None: the backup's own) into the one at the URL: a file that is not there yet, or

@@ -42,6 +42,8 @@ REFUND_PROCESSING = JobType("refund_processing", "Refund payout", may_lose=NEVER
 REFUND_RECONCILE = JobType("refund_reconcile", "Refund reconciliation", cancellable=False, run_again=False)
 BACKUP = JobType("backup", "Backup", may_lose=1, run_again=False)
 BACKUP_VERIFY = JobType("backup_verify", "Backup verification", run_again=False)
+RESTORE = JobType("restore", "Restore", run_again=False)
+RESTORE_CHECK = JobType("restore_check", "Comparison after a restore", cancellable=False, run_again=False)
 CLEANUP = JobType("cleanup", "Clean-up", cancellable=False, run_again=False)
 AUDIT_EXPORT = JobType("audit_export", "Audit export", started_with=Permission.AUDIT_LIST)
 AUDIT_VERIFY = JobType("audit_verify", "Audit verification", run_again=False)
@@ -54,6 +56,8 @@ EVERY = (
     REFUND_RECONCILE,
     BACKUP,
     BACKUP_VERIFY,
+    RESTORE,
+    RESTORE_CHECK,
     CLEANUP,
     AUDIT_EXPORT,
     AUDIT_VERIFY,

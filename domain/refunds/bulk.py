@@ -39,6 +39,7 @@ from domain.refunds.gateway import Gateways
 from domain.refunds.models import Alternative, ProcessingState, Refund, RefundStatus
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import Transactions, hold_payout, settle_held
+from domain.restores.errors import ApprovalsFrozen
 from domain.roles.models import Role
 
 MOST_REFUNDS = 500
@@ -162,8 +163,8 @@ def decide_all(tools: Tools, job: Job, owner: str) -> Outcome:
             if run.verdicts[refund_id].verdict == Ruling.UNKNOWN:
                 run.stop_after(refund_id)
                 break
-    except Forbidden as error:
-        return Failed("FORBIDDEN", error.message)
+    except (Forbidden, ApprovalsFrozen) as error:
+        return Failed(error.code if isinstance(error, ApprovalsFrozen) else "FORBIDDEN", error.message)
     return Done(run.result())
 
 

@@ -50,6 +50,7 @@ from domain.refunds.gateway import (
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_refund
 from domain.refunds.verdicts import adopt, decline, not_taken, uncertain
+from domain.restores.guard import frozen_by
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ GRANT_SECONDS = 20.0
 
 
 KEY_SPENT = "KEY_SPENT"
+FROZEN_SECONDS = 30.0
 LOOK_UPS_KNOW_AFTER = timedelta(seconds=30)
 
 
@@ -121,6 +123,8 @@ def next_step(session: Session, gateways: Gateways, refund_id: UUID) -> Step | O
     active = next((attempt for attempt in attempts if attempt.state != AttemptState.FAILED), None)
     if active is None and attempts and attempts[-1].call_id is not None:
         return grant(session, refund, attempts[-1], Call.CONFIRM_FAILED)
+    if frozen_by(session) is not None and (active is None or active.state == AttemptState.QUEUED):
+        return Again(FROZEN_SECONDS, "Data was restored: nothing is paid until the report of that is acknowledged")
     if active is None:
         active = new_attempt(session, gateways, refund, number=len(attempts) + 1)
         return grant(session, refund, active, Call.CREATE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -38,16 +38,26 @@ class LeftOut:
 
 @dataclass
 class Carried:
-    """How many rows of each table were carried, and what was left out."""
+    """How many rows of each table were carried, how many refunds are as they are live and not as the backup has them, and what was
+    left out."""
 
     rows: dict[str, int] = field(default_factory=dict)
+    money: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def carry(live: Connection, staged: Connection, told: Callable[[str], None] = lambda table: None) -> Carried:
-    """Carry forward all that must not go back in time. Doing it again carries what has changed since, and changes nothing else.
+class Changes(Protocol):
+    """Which live rows may have changed since they were carried first, so that those who wait for the last carrying wait shortly."""
 
-    `live` is read only; `staged` has the backup's rows under the present schema. Both are transactions of the caller's.
+    def since(self, table: Table) -> ColumnElement[bool] | None:
+        """A condition that every such row meets, and few others; None where all are to be looked at."""
+
+
+def carry(live: Connection, staged: Connection, told: Callable[[str], None] = lambda table: None) -> Carried:
+    """Carry forward all that must not go back in time, while the portal works on.
+
+    `live` is read only; `staged` has the backup's rows under the present schema. Both are transactions of the caller's, the live one
+    of a single moment.
     """
     carrying = Carrying(live, staged)
     for table in reversed(metadata.sorted_tables):  # children first
@@ -60,25 +70,62 @@ def carry(live: Connection, staged: Connection, told: Callable[[str], None] = la
     return carrying.carried
 
 
+def carry_again(live: Connection, staged: Connection, before: Carried, changes: Changes | None = None) -> Carried:
+    """Carry what has changed since, now that nobody writes; answers what was carried in all."""
+    carrying = Carrying(live, staged, changes, again=True)
+    carrying.carried.rows, carrying.carried.money = dict(before.rows), before.money
+    for table in reversed(metadata.sorted_tables):
+        if WAYS[table.name] is Way.LIVE_ONLY:
+            staged.execute(delete(table))
+            carrying.carried.rows.pop(table.name, None)
+    for table in metadata.sorted_tables:
+        carrying.table(table)
+    for out in before.left_out:
+        carrying.once_more(out)
+    return carrying.carried
+
+
 class Carrying:
-    def __init__(self, live: Connection, staged: Connection):
-        self.live, self.staged = live, staged
+    def __init__(self, live: Connection, staged: Connection, changes: Changes | None = None, again: bool = False):
+        self.live, self.staged, self.changes, self.again = live, staged, changes, again
         self.carried = Carried()
 
     def table(self, table: Table) -> None:
         way = WAYS[table.name]
         if table is ExternalRefund.__table__:
-            self.put_payments(set(self.live.scalars(select(table.c.payment_id))))
-        if way in (Way.LIVE_WINS, Way.CLOSED, Way.LIVE_ONLY):
+            self.put_payments(set(self.live.scalars(select(table.c.payment_id).where(*self.changed(table)))))
+        if way is Way.LIVE_ONLY:
             self.put(table, self.rows(table))
+        elif way in (Way.LIVE_WINS, Way.CLOSED):
+            self.put(table, self.rows(table, *self.changed(table)))
         elif way is Way.ADDED:
-            self.put(table, self.rows(table), changing=False)
+            self.put(table, self.rows(table, *self.changed(table)), changing=False)
+        elif way is Way.GREATEST:
+            self.raise_numbers(table)
         elif table is Refund.__table__:
             self.money()
         elif table is RecoveryCode.__table__:
             self.codes()
         elif table is AuditEntry.__table__:
             self.chain()
+
+    def changed(self, table: Table) -> list[ColumnElement[bool]]:
+        condition = self.changes.since(table) if self.changes is not None else None
+        return [] if condition is None else [condition]
+
+    def once_more(self, out: LeftOut) -> None:
+        """What did not fit at first may fit by now."""
+        table = metadata.tables[out.table]
+        keys = [column == out.row[column.name] for column in table.primary_key]
+        for row in self.rows(table, *keys):
+            if self.staged.execute(select(*table.primary_key).where(*keys)).first() is None:
+                self.put_one(table, row, WAYS[table.name] is not Way.ADDED)
+
+    def raise_numbers(self, table: Table) -> None:
+        for row in self.rows(table):
+            found = self.staged.execute(select(table).where(*(column == row[column.name] for column in table.primary_key))).first()
+            higher = row if found is None else {name: max(value, found._mapping[name]) for name, value in row.items()}
+            self.put(table, [higher])
 
     def rows(self, table: Table, *conditions: Any) -> Iterator[Row]:
         found = self.live.execute(select(table).where(*conditions).execution_options(yield_per=AT_ONCE))
@@ -89,10 +136,13 @@ class Carrying:
         refunds, attempts = table_of(Refund), table_of(RefundAttempt)
         asked_for = exists().where(attempts.c.refund_id == refunds.c.id)
         decided = refunds.c.status.in_((RefundStatus.APPROVED, RefundStatus.PROCESSED))
-        for some in batches(self.rows(refunds, or_(decided, asked_for))):
+        for some in batches(self.rows(refunds, or_(decided, asked_for), *self.changed(refunds))):
             self.put_payments({row["payment_id"] for row in some})
-            self.put(refunds, some)
             ids = [row["id"] for row in some]
+            found = self.staged.execute(select(refunds.c.id, refunds.c.status).where(refunds.c.id.in_(ids)))
+            had = {row["id"]: row["status"] for row in found.mappings()}
+            self.carried.money += sum(1 for row in some if had.get(row["id"]) != row["status"])
+            self.put(refunds, some)
             approvals = table_of(RefundApproval)
             self.staged.execute(delete(approvals).where(approvals.c.refund_id.in_(ids)))
             self.put(approvals, self.rows(approvals, approvals.c.refund_id.in_(ids)))
@@ -186,6 +236,8 @@ class Carrying:
         self.staged.execute(statement if statement is not None else into.on_conflict_do_nothing(index_elements=keys), list(rows))
 
     def count(self, table: Table, rows: int = 1) -> None:
+        if self.again and WAYS[table.name] not in (Way.LIVE_ONLY, Way.CHAIN):
+            return  # counted when they were carried first, but for a few that came since
         self.carried.rows[table.name] = self.carried.rows.get(table.name, 0) + rows
 
 

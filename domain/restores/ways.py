@@ -13,6 +13,7 @@ class Way(StrEnum):
     CHAIN = "chain"  # the audit log, whose entries hang on each other
     MONEY = "money"  # where money may have moved, as it is live, with all that it stands on; else as the backup has it
     CLOSED = "closed"  # as it is live; what only the backup has and is not finished never will be
+    GREATEST = "greatest"  # numbers given out: the higher one, or one would be given out twice
     OWN = "own"  # codes: those of an admin who is live are the live ones alone
     COUNTED = "counted"  # kept by triggers, as the rows come
     EMPTY = "empty"  # made anew when it is asked for
@@ -29,7 +30,7 @@ WAYS = {
     "refund_attempts": Way.LIVE_WINS,
     "external_refunds": Way.LIVE_WINS,
     "gateway_events": Way.ADDED,
-    "refund_numbers": Way.LIVE_WINS,  # else a number would be given out twice
+    "refund_numbers": Way.GREATEST,
     "roles": Way.LIVE_WINS,
     "admin_users": Way.LIVE_WINS,
     "admin_invitations": Way.LIVE_WINS,
@@ -48,4 +49,6 @@ WAYS = {
     "cache_entries": Way.EMPTY,
     "audit_entries": Way.CHAIN,
     "audit_head": Way.CHAIN,
+    "restores": Way.LIVE_WINS,
+    "restore_quarantine": Way.ADDED,
 }

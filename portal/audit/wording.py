@@ -46,6 +46,7 @@ ACTIONS = {
     "refund.processed": Look("Money moved", "success", "banknote"),
     "refund.failed": Look("Payment failed", "danger", "circle-alert"),
     "refund.contradicted": Look("Gateway contradicts our books", "danger", "triangle-alert"),
+    "refund.found_paid": Look("Found paid at the gateway after a restore", "warning", "banknote"),
     "refund.made_elsewhere": Look("Refunded at the gateway itself", "warning", "external-link"),
     "refund.failed_elsewhere": Look("Refund made at the gateway itself failed", "warning", "external-link"),
     "job.started": Look("Job started", "", "play"),
@@ -64,6 +65,13 @@ ACTIONS = {
     "backup.damaged": Look("Backup found damaged", "danger", "shield-alert"),
     "backup.verified": Look("Backup verified", "success", "shield-check"),
     "backup.removed": Look("Backup removed", "danger", "trash-2"),
+    "restore.requested": Look("Restore asked for", "danger", "play"),
+    "restore.rollback_requested": Look("Rollback asked for", "danger", "play"),
+    "restore.completed": Look("Data restored", "danger", "rotate-cw"),
+    "restore.recovered": Look("Interrupted restore cleaned up", "warning", "brush-cleaning"),
+    "restore.checked": Look("Restored refunds compared with the gateways", "", "shield-check"),
+    "restore.check_requested": Look("Comparison with the gateways asked for", "", "play"),
+    "restore.acknowledged": Look("Restore's report acknowledged", "success", "circle-check"),
     "audit.verified": Look("Audit log verified: whole", "success", "shield-check"),
     "audit.broken": Look("Audit log verified: broken", "danger", "shield-alert"),
 }
@@ -73,7 +81,7 @@ GROUPS = {
     "refunds": ("Refunds", ("refund.",)),
     "jobs": ("Jobs and exports", ("job.", "jobs.", "export.")),
     "people": ("Admins and roles", ("admin.", "role.")),
-    "system": ("Data and system", ("data.", "audit.", "backup.", "system.")),
+    "system": ("Data and system", ("data.", "audit.", "backup.", "restore.", "system.")),
 }
 OBJECTS = {
     "refund_requests": ("Refund", "receipt-text"),
@@ -86,6 +94,7 @@ OBJECTS = {
     "referrals": ("Referral", "send"),
     "email_sha256": ("Unknown e-mail", "mail"),
     "backups": ("Backup", "layers"),
+    "restores": ("Restore", "rotate-cw"),
     "audit_entries": ("Audit log", "scroll-text"),
 }
 

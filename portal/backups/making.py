@@ -5,11 +5,13 @@ from typing import Any
 
 from flask import g, render_template, request, url_for
 
-from domain.backups import commands, queries
+from domain.backups import queries
+from domain.backups.budget import next_allowed_at
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
 from domain.errors import DomainError
 from domain.jobs.commands.enqueue import THE_ONE
+from domain.jobs.types import BACKUP
 from portal import mfa
 from portal.backups.wording import TYPES
 from portal.errors import Refusal
@@ -38,7 +40,7 @@ def form(refusal: Refusal | None) -> str:
 
 def in_the_way() -> dict[str, str] | None:
     """Why none can be asked for now."""
-    again_at = commands.next_allowed_at(db.session())
+    again_at = next_allowed_at(db.session(), BACKUP)
     if again_at is not None:
         return {"title": "One an hour", "said": f"One backup an hour can be asked for. The next from {when(again_at)} on."}
     if queries.find_operation(db.session(), g.actor) is not None:

@@ -21,6 +21,7 @@ from domain.money import format_money
 from domain.refunds.models import ProcessingState, Refund, RefundApproval, RefundStatus
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.queries import MoneyBox, counts, money_box
+from domain.restores.guard import require_unfrozen
 
 
 class NotPending(Conflict):
@@ -92,6 +93,7 @@ def say_yes(
 ) -> Decision:
     """Add one admin's approval of one amount to a pending refund whose rows are locked; the last one needed decides it."""
     assert actor.admin_id is not None
+    require_unfrozen(session)
     money = money_box(session, payment, policy, without=refund.id)
     require_refundable(money, amount_cents)
     required = 2 if policy.needs_two(refund.currency, money.approved_cents + amount_cents) else 1

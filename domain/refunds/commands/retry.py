@@ -13,6 +13,7 @@ from domain.refunds.commands.decision import enqueue_payout, require_refundable
 from domain.refunds.models import ProcessingState, Refund, RefundStatus
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.queries import lock_for_decision, money_box
+from domain.restores.guard import require_unfrozen
 
 
 class NotFailed(Conflict):
@@ -25,6 +26,7 @@ def retry(session: Session, actor: Actor, policy: RefundPolicy, refund_id: UUID,
     Raises NotFound, NotFailed, AmountNotRefundable (what it would take was given back elsewhere meanwhile).
     """
     actor.require(Permission.REFUNDS_APPROVE)
+    require_unfrozen(session)
     payment, refund = lock_for_decision(session, refund_id)
     if refund.status != RefundStatus.APPROVED or refund.processing_state != ProcessingState.FAILED:
         raise NotFailed(

@@ -1,0 +1,66 @@
+"""What a restore was about to do, on disk before it does it: whoever comes after a crash reads where it stood."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from adapters.backups.catalog import sync
+from domain.db import now
+
+NAME = "journal.jsonl"
+ENDS = ("done", "failed")
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One file per restore. `done` and `failed` end it; a file that does not end so is of a process that died, or is still at work."""
+
+    folder: Path
+
+    @property
+    def restore_id(self) -> UUID:
+        return UUID(self.folder.name)
+
+    def step(self, name: str, **facts: Any) -> None:
+        """Returns when the line is on disk."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        line = json.dumps({"at": now().isoformat(), "step": name, **facts})
+        with (self.folder / NAME).open("ab") as file:
+            file.write(line.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync(self.folder)
+
+    @property
+    def last(self) -> str:
+        steps = [step for step, _ in self.steps()]
+        return steps[-1] if steps else "begun"
+
+    @property
+    def ended(self) -> bool:
+        return self.last in ENDS
+
+    def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """A last line that was cut by the crash counts as not written."""
+        try:
+            lines = (self.folder / NAME).read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                facts = json.loads(line)
+                yield facts["step"], facts
+            except (ValueError, KeyError, TypeError):
+                continue
+
+
+def journals(folder: Path) -> Iterator[Journal]:
+    for path in sorted(folder.glob("????????-????-????-????-????????????")):
+        if path.is_dir():
+            yield Journal(path)

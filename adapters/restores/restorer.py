@@ -1,0 +1,306 @@
+"""The course of a restore, the same on both engines.
+
+    checked -> safety backup -> put together beside the live data -> migrated -> carried forward
+    -> nobody writes: what came late is carried, and the swap -> old data kept for a while
+
+Before the swap nothing live has changed, so whatever goes wrong is answered by throwing away what was put together. That the swap came to
+be is said by a row within the data themselves, so no crash can leave it in doubt.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, select, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+import migrations
+from adapters.backups.vault import FolderVault, full_disk_said, megabytes
+from adapters.restores.journal import Journal, journals
+from adapters.restores.swap import Swap
+from domain.backups.errors import InsufficientStorage, OperationInProgress, SchemaNewer
+from domain.backups.manifest import BackupType, Manifest
+from domain.backups.vault import Progress, Wish
+from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
+from domain.restores.carrying import Carried, Changes, carry, carry_again
+from domain.restores.commands import Facts, enter
+from domain.restores.errors import NothingToRollBack, RestoreFailed
+from domain.restores.models import Restore
+from domain.restores.restorer import Order, Side
+
+log = logging.getLogger(__name__)
+
+SPARE = 1.2
+LOOK_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A restore whose process died, and on which side of the swap it stood."""
+
+    restore_id: UUID
+    swapped: bool
+    step: str
+
+
+class LiveRestorer:
+    def __init__(self, database_url: str, folder: Path, vault: FolderVault, swap: Swap):
+        self.url, self.folder, self.vault, self.swap = driver_url(database_url), folder, vault, swap
+
+    def check(self, manifest: Manifest, moment: datetime | None) -> None:
+        if self.vault.busy():
+            raise OperationInProgress
+        self.check_alone(manifest, moment)
+
+    def check_alone(self, manifest: Manifest, moment: datetime | None) -> None:
+        self.vault.check_moment(manifest, moment)
+        check_schema(manifest)
+        self.check_space()
+
+    def check_space(self) -> None:
+        need, free = int((self.swap.bytes_needed() + self.vault.bytes_needed()) * SPARE), self.vault.free_bytes()
+        if free < need:
+            raise InsufficientStorage(
+                f"A restore needs {megabytes(need)} MB free in BACKUP_DIR, and {megabytes(free)} MB are: free some, or remove old backups.",
+                need=need,
+                free=free,
+                path=str(self.folder),
+            )
+
+    def restore(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
+        assert order.backup_id is not None
+        manifest = self.vault.get(order.backup_id)
+        with self.vault.one_operation():
+            self.recover_alone()
+            progress(2, "Checking key, space and schema")
+            self.check_alone(manifest, order.moment)
+
+            def put_together(journal: Journal) -> tuple[str, datetime]:
+                url = self.swap.make_stage(order.id)
+                reached = self.vault.stage(manifest, order.moment, url, scaled(progress, 25, 60))
+                if order.moment is None:
+                    compare_counts(manifest, url)
+                return url, reached
+
+            self.exchange(order, put_together, progress, past_return)
+
+    def roll_back(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
+        undone = order.undone_id
+        assert undone is not None
+        with self.vault.one_operation():
+            self.recover_alone()
+            url = self.swap.previous_url(undone)
+            restore = self.row(undone)
+            if url is None or restore is None:
+                raise NothingToRollBack("The data that this restore replaced are not kept any more, or were put back already.")
+            self.check_space()
+            self.exchange(order, lambda journal: (url, restore.swapped_at), progress, past_return)
+            self.swap.drop_previous(undone)
+
+    def exchange(
+        self,
+        order: Order,
+        put_together: Callable[[Journal], tuple[str, datetime]],
+        progress: Progress,
+        past_return: Callable[[], None],
+    ) -> None:
+        """All that follows once it is clear what is to become live."""
+        started_at = now()
+        journal = Journal(self.folder / str(order.id))
+        journal.step("begun", backup_id=order.backup_id and str(order.backup_id), undone_id=order.undone_id and str(order.undone_id))
+        try:
+            with full_disk_said():
+                journal.step("safety")
+                safety = self.safety_backup(order, scaled(progress, 3, 25))
+                journal.step("putting together")
+                url, reached = put_together(journal)
+                journal.step("migrating")
+                progress(62, "Migrating")
+                migrations.upgrade(url)
+                journal.step("carrying")
+                mark, carried = self.carry(url, scaled(progress, 65, 88))
+                check_whole(url)
+                progress(89, "Waiting for the swap")
+                past_return()
+                journal.step("swapping")
+
+                def late(live: Connection, staged: Connection, changes: Changes | None) -> None:
+                    everything = carry_again(live, staged, carried, changes)
+                    with Session(staged, expire_on_commit=False) as session:
+                        enter(session, order, Facts(started_at, reached, safety.id, everything))
+                        session.commit()
+
+                frozen = self.swap.swap(order.id, url, mark, late)
+            journal.step("swapped", frozen_ms=frozen)
+        except BaseException as error:
+            self.give_up(order, journal, error)
+            raise
+        self.conclude(order.id, journal, frozen)
+
+    def safety_backup(self, order: Order, progress: Progress) -> Manifest:
+        wish = Wish(
+            uuid4(), BackupType.FULL, f"Before the {'restore' if order.undone_id is None else 'rollback'} {order.id}", order.requested_by
+        )
+        return self.vault.create_alone(wish, progress)
+
+    def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:
+        engine = make_engine(url)
+        try:
+            with self.swap.reading() as reading, engine.begin() as staged:
+                if staged.dialect.name == "postgresql":
+                    staged.execute(text("SET LOCAL statement_timeout = 0"))
+                done = 0
+
+                def told(table: str) -> None:
+                    nonlocal done
+                    done += 1
+                    progress(min(done * 3, 100), f"Carrying {table} forward")
+
+                return reading.mark, carry(reading.connection, staged, told)
+        finally:
+            engine.dispose()
+
+    def give_up(self, order: Order, journal: Journal, error: BaseException) -> None:
+        """Throw away what was put together, unless it has become live: then, or where that cannot be asked, `recover` ends it."""
+        try:
+            swapped = self.row(order.id) is not None
+        except SQLAlchemyError:
+            log.error("restore %s: the database does not answer; `flask backup recover` says on which side of the swap it stands", order.id)
+            return
+        if swapped:
+            return
+        with suppress(Exception):
+            self.throw_away(order.id, order.undone_id is not None)
+        with suppress(OSError):
+            journal.step("failed", reason=f"{type(error).__name__}: {error}"[:500])
+
+    def throw_away(self, restore_id: UUID, keep: bool) -> None:
+        if not keep:
+            self.swap.drop_stage(restore_id)
+
+    def conclude(self, restore_id: UUID, journal: Journal, frozen: int | None) -> None:
+        """The swap is made: what is left is to tidy up."""
+        with suppress(Exception):
+            self.swap.drop_stage(restore_id)
+        if frozen is not None:
+            self.note_freeze(restore_id, frozen)
+        journal.step("done")
+
+    def note_freeze(self, restore_id: UUID, frozen: int) -> None:
+        engine = make_engine(self.url)
+        try:
+            with Session(engine) as session, session.begin():
+                session.get_one(Restore, restore_id).frozen_ms = frozen
+        except SQLAlchemyError as error:
+            log.warning("how long nobody could write was not noted: %s", type(error).__name__)
+        finally:
+            engine.dispose()
+
+    def recover(self) -> Sequence[Side]:
+        with self.vault.one_operation():
+            return self.recover_alone()
+
+    def recover_alone(self) -> list[Side]:
+        found: list[Side] = []
+        for journal in journals(self.folder):
+            if journal.ended:
+                continue
+            step, swapped = journal.last, self.row(journal.restore_id) is not None
+            if swapped:
+                self.conclude(journal.restore_id, journal, None)
+            else:
+                self.swap.drop_stage(journal.restore_id)
+                journal.step("failed", reason=f"its process died while {step}")
+            found.append(Interrupted(journal.restore_id, swapped, step))
+        return found
+
+    def row(self, restore_id: UUID) -> Restore | None:
+        """The restore as the live data know it: it is there exactly if the swap came to be."""
+        engine = make_brief_engine(self.url, LOOK_SECONDS)
+        try:
+            with read_only(), Session(engine, expire_on_commit=False) as session:
+                return session.get(Restore, restore_id)
+        finally:
+            engine.dispose()
+
+    def can_roll_back(self, restore_id: UUID) -> bool:
+        return self.swap.previous_url(restore_id) is not None
+
+    def forget_old(self) -> Sequence[UUID]:
+        with self.vault.one_operation():
+            engine = make_brief_engine(self.url, LOOK_SECONDS)
+            try:
+                with read_only(), Session(engine) as session:
+                    past = session.scalars(select(Restore.id).where((Restore.kept_until < now()) | Restore.kept_until.is_(None))).all()
+            finally:
+                engine.dispose()
+            forgotten = [restore_id for restore_id in past if self.can_roll_back(restore_id)]
+            for restore_id in forgotten:
+                self.swap.drop_previous(restore_id)
+            return forgotten
+
+
+def check_schema(manifest: Manifest) -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    try:
+        known = script.get_revision(manifest.schema_revision) is not None
+    except CommandError:
+        known = False
+    if not known:
+        raise SchemaNewer(
+            f"The backup was made by version {manifest.app_version} of the portal, whose schema {manifest.schema_revision} this version "
+            "does not know: install that version or a newer one, then restore."
+        )
+
+
+def compare_counts(manifest: Manifest, url: str) -> None:
+    """Each table has as many rows as were backed up."""
+    engine = plain_engine(url)
+    try:
+        with engine.connect() as connection:
+            found = {table: connection.execute(text(f'SELECT count(*) FROM "{table}"')).scalar_one() for table in manifest.row_counts}
+    except SQLAlchemyError as error:
+        raise RestoreFailed(f"What was put together cannot be read: {type(error).__name__}.") from None
+    finally:
+        engine.dispose()
+    wrong = sorted(table for table, rows in manifest.row_counts.items() if found[table] != rows)
+    if wrong:
+        raise RestoreFailed(f"These tables have not as many rows as were backed up: {', '.join(wrong)}.")
+
+
+def check_whole(url: str) -> None:
+    """What is about to become live opens as the portal opens it, has its schema, and each row has its parents."""
+    engine = make_engine(url)
+    try:
+        with read_only(), engine.connect() as connection:
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+            if revision != migrations.newest():
+                raise RestoreFailed(f"The restored data have the schema {revision} and not {migrations.newest()}.")
+            if engine.dialect.name == "sqlite":
+                orphans = connection.execute(text("PRAGMA foreign_key_check")).first()
+                if orphans is not None:
+                    raise RestoreFailed(f"Rows of {orphans[0]} have lost what they belong to in {orphans[2]}.")
+                said = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+                if said != "ok":
+                    raise RestoreFailed(f"The restored database is damaged: {said}")
+    finally:
+        engine.dispose()
+
+
+def plain_engine(url: str) -> Engine:
+    """For SQLite without changing anything of the file, which `make_engine` would."""
+    return create_engine(make_url(driver_url(url)), hide_parameters=True)
+
+
+def scaled(progress: Progress, first: float, last: float) -> Progress:
+    return lambda percent, stage: progress(first + (last - first) * min(percent, 100) / 100, stage)

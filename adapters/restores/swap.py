@@ -1,0 +1,53 @@
+"""What exchanging the live data takes of each engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from domain.restores.carrying import Changes
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The live data at one moment. `mark` is for `swap`: what may have changed since."""
+
+    connection: Connection
+    mark: int
+
+
+Late = Callable[[Connection, Connection, Changes | None], None]
+"""Carries into the second what has changed in the first; nobody else writes meanwhile. Called in transactions that the caller ends."""
+
+
+class Swap(ABC):
+    @abstractmethod
+    def make_stage(self, restore_id: UUID) -> str:
+        """The URL of an empty place for what is to become live; what an earlier try left there is gone."""
+
+    @abstractmethod
+    def drop_stage(self, restore_id: UUID) -> None: ...
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Reading]: ...
+
+    @abstractmethod
+    def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
+        """Put what is at the URL in the live data's place, in one step that is either done or not; answers for how many milliseconds
+        nobody could write. Raises SwapBlocked, and then nothing has changed."""
+
+    @abstractmethod
+    def previous_url(self, restore_id: UUID) -> str | None:
+        """Where the data are that a restore replaced; None where they are not kept."""
+
+    @abstractmethod
+    def drop_previous(self, restore_id: UUID) -> None: ...
+
+    @abstractmethod
+    def bytes_needed(self) -> int:
+        """What a restore takes up in the folder of backups at most."""

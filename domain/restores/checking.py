@@ -1,0 +1,196 @@
+"""After a restore: what the gateways say of each refund that may be paid, or may have been, against what the rows say.
+
+    paid by our books      -> the gateway is asked for that refund; it should have it
+    decided, not yet paid  -> the gateway is searched for an order of ours; what it has is taken over
+    waiting for a decision -> the same: money that moved, and that the restored data know nothing of, is shown as paid and never paid again
+
+Done again it finds the same: what was taken over is paid by our books then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from domain import audit
+from domain.access import SYSTEM
+from domain.db import now
+from domain.marketplace.models import Payment
+from domain.refunds import verdicts
+from domain.refunds.gateway import Absent, Finding, Gateways, Order, Pending, Processed, Rejected
+from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
+from domain.refunds.queries import lock_for_decision
+from domain.refunds.settlement import Transactions, order_of
+from domain.restores.models import Restore
+
+NAMED = 500
+"""So many refunds at most are named in a report; all are counted."""
+MOST_ATTEMPTS = 5
+
+
+class Ruling(StrEnum):
+    AGREES = "agrees"  # paid by our books and by the gateway's
+    TAKEN_OVER = "taken_over"  # paid, and the restored data did not know it
+    NOTHING_FOUND = "nothing_found"  # waiting, and the gateway has no order of ours
+    DIFFERS = "differs"  # the gateway says otherwise than our books
+    UNCERTAIN = "uncertain"  # the gateway could not tell
+
+
+@dataclass(frozen=True)
+class Line:
+    """What came of one refund."""
+
+    refund_id: str
+    refund_number: str
+    ruling: Ruling
+    amount_cents: int
+    currency: str
+    gateway: str
+    transaction_id: str | None = None
+    message: str | None = None
+
+
+@dataclass
+class Report:
+    counts: dict[str, int] = field(default_factory=lambda: {str(ruling): 0 for ruling in Ruling})
+    lines: list[Line] = field(default_factory=list)
+
+    def add(self, line: Line) -> None:
+        self.counts[line.ruling] += 1
+        if line.ruling is not Ruling.NOTHING_FOUND and len(self.lines) < NAMED:
+            self.lines.append(line)
+
+    def plain(self) -> dict[str, Any]:
+        named = [asdict(line) | {"ruling": str(line.ruling)} for line in self.lines]
+        return {**self.counts, "looked_at": sum(self.counts.values()), "refunds": named}
+
+
+def compare(transactions: Transactions, gateways: Gateways, restore_id: UUID, told: Callable[[int, int], None]) -> dict[str, Any]:
+    """Compare and write the report; answers it. `told` hears how many of how many refunds were looked at, and may raise to stop."""
+    with transactions() as session:
+        since = begin_of_doubt(session, restore_id)
+        ids = list(session.scalars(doubtful(since)))
+    report = Report()
+    for done, refund_id in enumerate(ids):
+        told(done, len(ids))
+        report.add(compare_one(transactions, gateways, refund_id))
+    with transactions() as session:
+        restore = session.get_one(Restore, restore_id, with_for_update=True)
+        restore.report, restore.checked_at = report.plain(), now()
+        audit.record(session, SYSTEM, "restore.checked", restore, after=dict(report.counts))
+    return report.plain()
+
+
+def begin_of_doubt(session: Session, restore_id: UUID) -> datetime:
+    """The earliest moment that this restore, or one before it that nobody has acknowledged, went back to."""
+    restore = session.get_one(Restore, restore_id)
+    unread = select(Restore.reached_at).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at)
+    moments: list[datetime] = [restore.reached_at, *session.scalars(unread)]
+    return min(moments)
+
+
+def doubtful(since: datetime) -> Any:
+    """Refunds that are not paid by our books, and those whose money was asked for since."""
+    asked_since = select(RefundAttempt.refund_id).where(
+        or_(RefundAttempt.created_at >= since, RefundAttempt.last_sent_at >= since, RefundAttempt.finished_at >= since)
+    )
+    open_ones = Refund.status.in_((RefundStatus.PENDING, RefundStatus.APPROVED))
+    return select(Refund.id).where(or_(open_ones, Refund.id.in_(asked_since))).order_by(Refund.requested_at, Refund.id)
+
+
+def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID) -> Line:
+    with transactions() as session:
+        refund = session.get_one(Refund, refund_id)
+        payment = session.get_one(Payment, refund.payment_id)
+        attempts = attempts_of(session, refund_id)
+    known = next((attempt for attempt in attempts if attempt.gateway_refund_id and attempt.state != AttemptState.FAILED), None)
+    gateway = gateways.get(payment.provider)
+    if gateway is None:
+        message = f"This version of the portal does not know the gateway {payment.provider!r}."
+        return line_of(refund, payment, Ruling.UNCERTAIN, message=message)
+    if known is not None:
+        assert known.gateway_refund_id is not None
+        return agreement(refund, payment, known, gateway.get(known.gateway_refund_id, order_of(refund, known)))
+    for order in possible_orders(refund, payment, attempts):
+        finding = gateway.find(order)
+        if isinstance(finding, Processed | Pending):
+            with transactions() as session:
+                return take_over(session, refund_id, order, finding)
+        if isinstance(finding, Absent):
+            break
+        if not isinstance(finding, Rejected):  # one that failed may have been followed by another
+            return line_of(refund, payment, Ruling.UNCERTAIN, message=finding.message)
+    return line_of(refund, payment, Ruling.NOTHING_FOUND)
+
+
+def attempts_of(session: Session, refund_id: UUID) -> list[RefundAttempt]:
+    return list(session.scalars(select(RefundAttempt).where(RefundAttempt.refund_id == refund_id).order_by(RefundAttempt.number)))
+
+
+def agreement(refund: Refund, payment: Payment, attempt: RefundAttempt, finding: Finding) -> Line:
+    facts = {"transaction_id": attempt.gateway_refund_id}
+    if isinstance(finding, Processed | Pending):
+        return line_of(refund, payment, Ruling.AGREES, **facts)
+    if isinstance(finding, Absent):
+        return line_of(refund, payment, Ruling.DIFFERS, message="The gateway knows no such refund.", **facts)
+    if isinstance(finding, Rejected):
+        return line_of(refund, payment, Ruling.DIFFERS, message=f"The gateway failed this refund: {finding.message}", **facts)
+    return line_of(refund, payment, Ruling.UNCERTAIN, message=finding.message, **facts)
+
+
+def possible_orders(refund: Refund, payment: Payment, attempts: list[RefundAttempt]) -> Iterator[Order]:
+    """The orders that may have been sent for it: those that are written down, then those that the live data may have lost."""
+    for attempt in attempts:
+        yield order_of(refund, attempt)
+    for number in range(len(attempts) + 1, MOST_ATTEMPTS + 1):
+        yield Order(
+            refund_id=refund.id,
+            refund_number=refund.refund_number,
+            attempt=number,
+            key=f"rr-{refund.id}-a{number}",
+            provider_payment_id=payment.provider_payment_id,
+            amount_cents=refund.approved_amount_cents or refund.requested_amount_cents,
+            currency=refund.currency,
+        )
+
+
+def take_over(session: Session, refund_id: UUID, order: Order, finding: Processed | Pending) -> Line:
+    """The gateway has paid it: what our books do not know of that is written down, as it was when it was paid."""
+    payment, refund = lock_for_decision(session, refund_id)
+    attempt = next((one for one in attempts_of(session, refund_id) if one.number == order.attempt), None)
+    if attempt is None:
+        attempt = RefundAttempt(
+            refund_id=refund.id,
+            number=order.attempt,
+            gateway=payment.provider,
+            gateway_key=order.key,
+            provider_payment_id=order.provider_payment_id,
+            amount_cents=order.amount_cents,
+            currency=order.currency,
+            body=b"",
+            state=AttemptState.UNKNOWN,
+            checks=0,
+        )
+        session.add(attempt)
+    if refund.status != RefundStatus.PROCESSED:
+        before = str(refund.status)
+        refund.status, refund.approved_amount_cents = RefundStatus.APPROVED, order.amount_cents
+        refund.approved_at = refund.approved_at or now()
+        refund.processing_state = ProcessingState.UNKNOWN
+        found = {"transaction_id": finding.facts.gateway_refund_id, "gateway": payment.provider}
+        audit.record(session, SYSTEM, "refund.found_paid", refund, before={"status": before}, after={"status": "approved"}, **found)
+        session.flush()
+    verdicts.adopt(session, refund, attempt, finding)
+    return line_of(refund, payment, Ruling.TAKEN_OVER, transaction_id=finding.facts.gateway_refund_id)
+
+
+def line_of(refund: Refund, payment: Payment, ruling: Ruling, *, transaction_id: str | None = None, message: str | None = None) -> Line:
+    amount = refund.approved_amount_cents or refund.requested_amount_cents
+    return Line(str(refund.id), refund.refund_number, ruling, amount, refund.currency, payment.provider, transaction_id, message)

@@ -1,0 +1,62 @@
+"""Restores: done by the restorer, told by the job; and what the gateways say of the refunds afterwards."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from domain.db import read_only
+from domain.errors import DomainError
+from domain.identity.models import Admin
+from domain.jobs.outcomes import Done, Failed, Outcome
+from domain.restores.checking import compare
+from domain.restores.commands import told
+from domain.restores.models import Restore
+from domain.restores.restorer import Order
+from tasks.work import Work
+
+
+def restore(work: Work) -> Outcome:
+    """Only once: where a worker died over it, what is left to do is to say on which side of the swap it stands."""
+    restorer = work.context.restorer
+    try:
+        if work.job.losses:
+            restorer.recover()
+            return outcome(work) or Failed("RESTORE_INTERRUPTED", "Its worker died before the swap: nothing was changed. Ask for it again.")
+        order = order_of(work)
+        (restorer.restore if order.undone_id is None else restorer.roll_back)(order, work.progress, work.past_return)
+    except DomainError as error:
+        return outcome(work) or Failed(error.code, error.message)
+    finally:
+        work.context.engine.dispose()  # on PostgreSQL the swap has ended every connection
+    return outcome(work) or Failed("RESTORE_FAILED", "The restored data do not have this restore in them: look at the log.")
+
+
+def order_of(work: Work) -> Order:
+    asked = work.job.payload
+    with read_only(), work.context.sessions() as session:
+        creator = session.get(Admin, work.job.creator_id) if work.job.creator_id else None
+    moment = asked.get("target_timestamp")
+    return Order(
+        id=work.job.id,
+        requested_by=creator.name if creator else "System",
+        requested_by_id=work.job.creator_id,
+        backup_id=UUID(asked["backup_id"]) if asked.get("backup_id") else None,
+        moment=datetime.fromisoformat(moment) if moment else None,
+        undone_id=UUID(asked["undone_id"]) if asked.get("undone_id") else None,
+    )
+
+
+def outcome(work: Work) -> Outcome | None:
+    """Done exactly if the live data have the restore in them."""
+    with read_only(), work.context.sessions() as session:
+        row = session.get(Restore, work.job.id)
+        return None if row is None else Done(told(row))
+
+
+def restore_check(work: Work) -> Outcome:
+    def tell(done: int, total: int) -> None:
+        work.progress(100 * done / max(total, 1), f"Asking the gateways: {done} of {total} refunds")
+
+    report = compare(work.context.sessions.begin, work.context.gateways, UUID(work.job.payload["restore_id"]), tell)
+    return Done({name: count for name, count in report.items() if name != "refunds"})

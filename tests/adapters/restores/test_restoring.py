@@ -1,0 +1,105 @@
+"""A whole restore on each engine, by the parts that the portal uses."""
+
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.orm import Session, joinedload, sessionmaker
+
+import config
+from adapters.backups import make_vault
+from adapters.restores import make_restorer
+from domain.access import operator
+from domain.audit.verification import verify
+from domain.backups.manifest import BackupType
+from domain.backups.vault import Wish
+from domain.identity.models import Admin
+from domain.marketplace.models import User
+from domain.refunds import commands
+from domain.refunds.commands.decision import NotPending
+from domain.refunds.models import Refund
+from domain.refunds.policy import RefundPolicy
+from domain.refunds.settlement import settle
+from domain.restores.errors import ApprovalsFrozen
+from domain.restores.models import Restore
+from domain.restores.restorer import Order
+from tests.domain.gateways import ScriptedGateway
+from tests.factories import actor_of, make_admin, make_refund
+
+POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
+
+
+@pytest.fixture
+def settings(database_url, tmp_path):
+    return config.load({"APP_ENV": "test", "DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": database_url})
+
+
+@pytest.fixture
+def vault(settings):
+    return make_vault(settings)
+
+
+@pytest.fixture
+def restorer(settings, vault):
+    return make_restorer(settings, vault)
+
+
+def back_up(vault):
+    return vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), silent)
+
+
+def silent(percent, stage):
+    pass
+
+
+def nothing():
+    pass
+
+
+def pay(session, engine, refund, admin, gateway):
+    commands.approve(session, actor_of(admin), POLICY, refund.id, reason="Nobody came")
+    session.commit()
+    settle(sessionmaker(engine, expire_on_commit=False).begin, {"sandbox": gateway}, refund.id)
+
+
+def test_records_go_back_and_money_does_not(session, engine, vault, restorer):
+    admin = make_admin(session)
+    paid, waiting = make_refund(session), make_refund(session)
+    name = session.get_one(User, waiting.user_id).name
+    session.commit()
+    manifest = back_up(vault)
+    pay(session, engine, paid, admin, ScriptedGateway())
+    session.get_one(User, waiting.user_id).name = "Somebody else"
+    newcomer = make_refund(session)
+    session.commit()
+    session.close()
+    engine.dispose()
+
+    order = Order(uuid4(), "Asha Rao", admin.id, backup_id=manifest.id)
+    restorer.restore(order, silent, nothing)
+
+    with Session(engine) as after:
+        assert after.get_one(User, waiting.user_id).name == name
+        assert after.get(Refund, newcomer.id) is None
+        assert after.get_one(Refund, paid.id).status == "processed"
+        row = after.get_one(Restore, order.id)
+        assert (row.backup_id, row.reached_at, row.requested_by) == (manifest.id, manifest.snapshot_at, "Asha Rao")
+        assert row.carried["refunds"] == 1
+        admin = after.get_one(Admin, admin.id, options=[joinedload(Admin.role)])
+        assert verify(after, operator()).whole
+        with pytest.raises(ApprovalsFrozen):
+            commands.approve(after, actor_of(admin), POLICY, waiting.id, reason="Nobody came")
+        after.rollback()
+        with pytest.raises(NotPending):
+            commands.approve(after, actor_of(admin), POLICY, paid.id, reason="Nobody came")
+    assert restorer.can_roll_back(order.id)
+
+    engine.dispose()
+    back = Order(uuid4(), "Asha Rao", admin.id, undone_id=order.id)
+    restorer.roll_back(back, silent, nothing)
+    with Session(engine) as after:
+        assert after.get_one(User, waiting.user_id).name == "Somebody else"
+        assert after.get_one(Refund, newcomer.id).status == "pending"
+        assert after.get_one(Restore, order.id).rolled_back_at is not None
+        assert verify(after, operator()).whole
+    assert not restorer.can_roll_back(order.id)
+    assert restorer.can_roll_back(back.id)
