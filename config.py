@@ -62,6 +62,10 @@ class Config:
     backup_dir: Path  # where backups are kept: best on another disk
     backup_key_file: Path | None  # an age identity; unset: backups are not encrypted
     backup_every_hours: int  # how often a full backup is made without being asked for; 0: never
+    pgbackrest_stanza: str | None  # what pgBackRest calls this PostgreSQL; unset: backups by pg_dump, full ones only
+    pgbackrest_config: Path | None  # unset: where pgBackRest looks by itself
+    pgbackrest_restore_config: Path | None  # where the other one names a host for the server, which is none to restore on
+    pgbackrest_user: str | None  # whom pgBackRest and the servers on restored data run as, where the portal itself runs as root
     log_level: str
     log_format: str  # console | json
 
@@ -128,6 +132,10 @@ def read(env: Reader) -> Config:
         backup_dir=Path(env.text("BACKUP_DIR", str(data_dir / "backups"))).absolute(),
         backup_key_file=env.file("BACKUP_KEY_FILE"),
         backup_every_hours=env.integer("BACKUP_EVERY_HOURS", 0 if app_env == "test" else 24, minimum=0, maximum=8760),
+        pgbackrest_stanza=stanza(env),
+        pgbackrest_config=env.file("PGBACKREST_CONFIG"),
+        pgbackrest_restore_config=env.file("PGBACKREST_RESTORE_CONFIG"),
+        pgbackrest_user=env.text("PGBACKREST_USER", "") or None,
         log_level=env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         log_format=env.one_of("LOG_FORMAT", "json" if app_env == "production" else "console", ("console", "json")),
     )
@@ -227,6 +235,17 @@ def metrics_token(env: Reader) -> str | None:
     given = env.text("METRICS_TOKEN", "")
     if given and not re.fullmatch(r"[!-~]{16,}", given):
         env.wrong("METRICS_TOKEN", "it is shorter than 16 visible ASCII characters", "write what `openssl rand -hex 32` prints")
+    return given or None
+
+
+def stanza(env: Reader) -> str | None:
+    given = env.text("PGBACKREST_STANZA", "")
+    if given and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", given):
+        env.wrong("PGBACKREST_STANZA", f"{given!r} does not fit", "write the name of the stanza, as in portal")
+    elif given and not env.text("DATABASE_URL", "").startswith("postgres"):
+        env.wrong("PGBACKREST_STANZA", "DATABASE_URL is no PostgreSQL", "unset it, or write a DATABASE_URL that begins with postgresql://")
+    elif not given and any(env.text(name, "") for name in ("PGBACKREST_CONFIG", "PGBACKREST_RESTORE_CONFIG")):
+        env.wrong("PGBACKREST_STANZA", "it is not set, and PGBACKREST_CONFIG is", "write the name of the stanza, as in portal")
     return given or None
 
 

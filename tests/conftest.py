@@ -139,7 +139,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if "redis_server" in fixtures:
             item.add_marker("redis")
-        if "postgres" in fixtures or "postgresql" in getattr(item, "callspec", _Plain).params.values():
+        if "archived" in fixtures:
+            item.add_marker("pgbackrest")
+        if fixtures & {"postgres", "archived"} or "postgresql" in getattr(item, "callspec", _Plain).params.values():
             item.add_marker("postgresql")
         for tool in {absent[marker.name] for marker in item.iter_markers() if marker.name in absent}:
             item.add_marker(pytest.mark.skip(reason=f"needs {tool.name}: apt-get install {tool.package}"))

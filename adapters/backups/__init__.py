@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from adapters.backups.pgbackrest import PgBackRestVault
 from adapters.backups.postgres import DumpVault
 from adapters.backups.sealing import read_key
 from adapters.backups.sqlite import SqliteVault
@@ -19,5 +20,16 @@ def make_vault(config: Config) -> FolderVault:
     key = read_key(config.backup_key_file)
     url = make_url(driver_url(config.database_url))
     if url.get_backend_name() == "postgresql":
-        return DumpVault(config.backup_dir, key, VERSION, config.database_url)
+        if config.pgbackrest_stanza is None:
+            return DumpVault(config.backup_dir, key, VERSION, config.database_url)
+        return PgBackRestVault(
+            config.backup_dir,
+            key,
+            VERSION,
+            config.database_url,
+            stanza=config.pgbackrest_stanza,
+            config=config.pgbackrest_config,
+            restore_config=config.pgbackrest_restore_config,
+            user=config.pgbackrest_user,
+        )
     return SqliteVault(config.backup_dir, key, VERSION, Path(url.database or ""))

@@ -118,13 +118,7 @@ class DumpVault(FolderVault):
             with connected(url) as connection:
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
                 found = contents(connection, progress)
-        differing = [
-            table
-            for table in {*manifest.row_counts, *found}
-            if found.get(table) != (manifest.row_counts.get(table), manifest.contents.get(table))
-        ]
-        if differing:
-            raise BackupCorrupt(f"Restored again, these tables are not what they were: {', '.join(sorted(differing))}.")
+        check_contents(manifest, found)
         return "restored into a database of its own, and each table equal to what was there, row by row"
 
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
@@ -223,8 +217,10 @@ def connected(url: URL, **options: Any) -> Iterator[Connection]:
 
 
 def contents(connection: Connection, progress: Progress) -> dict[str, tuple[int, str]]:
-    """How many rows each table has, and a digest of them that does not depend on their order."""
+    """How many rows each table has, and a digest of them that depends neither on their order nor on the settings of the server."""
     found = {}
+    for setting in ("TimeZone TO UTC", "DateStyle TO ISO", "IntervalStyle TO postgres", "bytea_output TO hex", "extra_float_digits TO 1"):
+        connection.execute(text(f"SET LOCAL {setting}"))
     names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")).scalars().all()
     for name in names:
         progress(5, f"Reading {name}")
@@ -233,6 +229,13 @@ def contents(connection: Connection, progress: Progress) -> dict[str, tuple[int,
         ).one()
         found[name] = (rows, hashlib.sha256(f"{rows}:{total}".encode()).hexdigest()[:32])
     return found
+
+
+def check_contents(manifest: Manifest, found: Mapping[str, tuple[int, str]]) -> None:
+    tables = {*manifest.row_counts, *found}
+    differing = sorted(table for table in tables if found.get(table) != (manifest.row_counts.get(table), manifest.contents.get(table)))
+    if differing:
+        raise BackupCorrupt(f"Restored again, these tables are not what they were: {', '.join(differing)}.")
 
 
 def surroundings(url: URL) -> Mapping[str, str]:

@@ -120,7 +120,7 @@ class FolderVault(ABC):
     def create_alone(self, wish: Wish, progress: Progress, *, removing: bool = True) -> Manifest:
         """The same for whoever holds the lock already; without `removing` what retention no longer keeps stays for now."""
         with full_disk_said():
-            self.catalog.remove_rests()
+            self.remove_rests()
             progress(2, "Checking space")
             self.check_space()
             with self.catalog.unfinished(wish.id) as draft:
@@ -135,7 +135,7 @@ class FolderVault(ABC):
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest:
         """Check an earlier backup and the chain it stands on; the manifest keeps what was found. Raises BackupCorrupt."""
         with lock.one_operation(self.folder), full_disk_said():
-            self.catalog.remove_rests()
+            self.remove_rests()
             manifest = self.get(backup_id)
             with self.catalog.unfinished(backup_id) as work:
                 try:
@@ -150,8 +150,12 @@ class FolderVault(ABC):
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]:
         """Remove what retention no longer keeps; answers what that is."""
         with lock.one_operation(self.folder):
-            self.catalog.remove_rests()
+            self.remove_rests()
             return surplus(self.list()) if dry_run else self.remove_surplus()
+
+    def remove_rests(self) -> None:
+        """What an operation that died left behind; called while no other runs."""
+        self.catalog.remove_rests()
 
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = surplus(self.list())

@@ -81,7 +81,7 @@ class Manifest:
 
     @property
     def stored_bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
+        return sum(file.bytes for file in self.files) + int((self.archive or {}).get("bytes", 0))
 
     @property
     def encrypted(self) -> bool:

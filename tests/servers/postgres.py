@@ -23,13 +23,13 @@ SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_
 class Postgres:
     """`with Postgres() as server: url = server.new_database()`; with `tcp=True` it listens on 127.0.0.1 as well."""
 
-    def __init__(self, tcp: bool = False, settings: Sequence[str] = SETTINGS):
+    def __init__(self, tcp: bool = False, settings: Sequence[str] = SETTINGS, initdb: Sequence[str] = ()):
         programs = postgres_folder()
         if programs is None:
             raise FileNotFoundError("No PostgreSQL server here: apt-get install postgresql")
         self._programs = programs
         self.port = free_port() if tcp else 5432
-        self._settings = settings
+        self._settings, self._initdb = settings, initdb
         self._listen = "127.0.0.1" if tcp else ""
         # PostgreSQL refuses to run as root; Debian's package brings the user it runs as.
         self._owner = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
@@ -42,7 +42,7 @@ class Postgres:
         if os.getuid() == 0:
             os.chown(self.folder, self._owner.pw_uid, self._owner.pw_gid)
         initdb = [self._programs / "initdb", "-D", self.folder / "data", "-U", "postgres", "--auth=trust", "--no-sync"]
-        subprocess.run([*initdb, "--encoding=UTF8", "--locale=C.UTF-8"], check=True, capture_output=True, **self._as_owner())
+        subprocess.run([*initdb, "--encoding=UTF8", "--locale=C.UTF-8", *self._initdb], check=True, capture_output=True, **self._as_owner())
         self.start()
         return self
 

@@ -44,6 +44,7 @@ def cjk_font() -> Path | None:
 
 TOOLS = (
     Tool("PostgreSQL server", "postgresql", "postgresql", postgres_folder),
+    Tool("pgBackRest", "pgbackrest", "pgbackrest", lambda: program("pgbackrest")),
     Tool("Redis server", "redis-server", "redis", lambda: program("redis-server")),
     Tool("Chromium", "chromium", "browser", chromium),
     Tool("a font with CJK glyphs", "fonts-ipaexfont-gothic", "browser", cjk_font),

@@ -1,0 +1,127 @@
+"""The live server: what is asked of it, and the moment at which a backup and the database can be held against each other."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
+
+from adapters.backups.postgres import connected
+from domain.backups.vault import Progress
+
+TRIES, WAIT = 40, "100ms"
+"""How often, and how long at most each time, writers are asked to wait for the moment that a backup is to hold."""
+BETWEEN = 0.25
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+@dataclass(frozen=True)
+class Server:
+    version: str
+    major: int
+    system_id: str
+    piece_bytes: int  # of the write-ahead log
+    superuser: str
+    archives: bool
+    failing: bool  # the last try to archive a piece was not the one that worked
+    archived: int | None  # the place of the last piece that was archived
+    waiting: int  # pieces that are ended and not archived yet
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A moment, by the clock and in the write-ahead log, and a connection that reads the database as it is then.
+
+    `exact`: nobody wrote at that moment, so what is read is what the log gives up to there, no more and no less.
+    """
+
+    connection: Connection
+    moment: datetime
+    lsn: str
+    exact: bool
+
+
+def examine(url: URL) -> Server:
+    with connected(url) as connection:
+        row = connection.execute(
+            text(
+                "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,"
+                " (SELECT system_identifier FROM pg_control_system()),"
+                " (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_segment_size'),"
+                " (SELECT rolname FROM pg_roles WHERE oid = 10), current_setting('archive_mode') <> 'off',"
+                " coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false),"
+                " last_archived_wal, pg_walfile_name(pg_current_wal_lsn()), clock_timestamp()"
+                " FROM pg_stat_archiver"
+            )
+        ).one()
+    version, major, system_id, piece_bytes, superuser, archives, failing, archived, current, moment = row
+    last = place(archived, piece_bytes) if archived and re.match(r"[0-9A-F]{24}", archived) else None
+    waiting = 0 if last is None else max(0, place(current, piece_bytes) - last - 1)
+    return Server(version, major, str(system_id), piece_bytes, superuser, archives, failing, last, waiting, moment)
+
+
+def cluster_bytes(url: URL) -> int:
+    """Of all databases, as far as we may ask."""
+    with connected(url) as connection:
+        sizes = "SELECT sum(pg_database_size(oid)) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')"
+        return int(connection.execute(text(sizes)).scalar_one())
+
+
+def commit_something(url: URL) -> None:
+    """A commit later than any moment asked for: recovery stops before it, and without one it would not know where to."""
+    with connected(url) as connection, connection.begin():
+        connection.execute(text("SELECT pg_current_xact_id()"))
+
+
+@contextmanager
+def pinned(url: URL, progress: Progress) -> Iterator[Pinned]:
+    """Between two transactions of everybody else: whoever writes waits for the few milliseconds that it takes to look.
+
+    A snapshot alone is no place in the log: what commits at that moment may stand in the log and not be seen yet.
+    """
+    with connected(url) as reader:
+        for attempt in range(TRIES):
+            progress(61, "Waiting for a moment between two changes")
+            with connected(url) as gate, writers_wait(gate) as paused:
+                if paused or attempt == TRIES - 1:
+                    reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+                    lsn, moment = reader.execute(text("SELECT pg_current_wal_insert_lsn()::text, clock_timestamp()")).one()
+                    break
+            time.sleep(BETWEEN)
+        yield Pinned(reader, moment, lsn, paused)
+
+
+@contextmanager
+def writers_wait(gate: Connection) -> Iterator[bool]:
+    """Whether they do: not where one of them, or a VACUUM, takes longer than we make the others wait."""
+    with gate.begin():
+        tables = "SELECT string_agg(format('%I', tablename), ', ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'"
+        names = gate.execute(text(tables)).scalar_one()
+        gate.execute(text(f"SET LOCAL lock_timeout TO '{WAIT}'"))
+        try:
+            with gate.begin_nested():
+                gate.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
+        except OperationalError as error:
+            if getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+                raise
+            yield False
+            return
+        yield True
+
+
+def place(name: str, piece_bytes: int) -> int:
+    """Which piece of the write-ahead log that is, counted from the first: the same on each time line."""
+    return int(name[8:16], 16) * (2**32 // piece_bytes) + int(name[16:24], 16)
+
+
+def place_of(lsn: str, piece_bytes: int) -> int:
+    high, low = lsn.split("/")
+    return ((int(high, 16) << 32) + int(low, 16)) // piece_bytes
