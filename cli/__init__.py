@@ -7,6 +7,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from cli.admin import admin
+from cli.archiver import archiver
 from cli.audit import audit
 from cli.backup import backup
 from cli.data import data
@@ -21,7 +22,7 @@ from domain.errors import DomainError
 
 
 def register(app: Flask) -> None:
-    for command in (admin, audit, backup, data, db, doctor, jobs, openapi, roles, serve):
+    for command in (admin, archiver, audit, backup, data, db, doctor, jobs, openapi, roles, serve):
         app.cli.add_command(said_plainly(command))
 
 

@@ -16,12 +16,16 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from adapters.backups.archive.position import pin
+from adapters.backups.archive.reaching import Archive
+from adapters.backups.archive.store import Store
+from adapters.backups.archive.wal import Position
 from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, PageWriter, Tick, hash_pages
 from adapters.backups.sealing import Key, Sealed, seal, unseal
 from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
-from domain.backups.vault import Finding, Progress, Wish
+from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
 from domain.db import now
 
 COPIED_AT_ONCE = 1000  # pages
@@ -35,6 +39,7 @@ class SqliteVault(FolderVault):
     def __init__(self, folder: Path, key: Key | None, app_version: str, database: Path):
         super().__init__(folder, key, app_version)
         self.database = database
+        self.archive = Archive(Store(folder, key), self)
 
     @property
     def hash_key(self) -> bytes:
@@ -62,7 +67,7 @@ class SqliteVault(FolderVault):
     def make(self, wish: Wish, parent: Manifest | None, draft: Path, progress: Progress) -> Manifest:
         started_at = now()
         snapshot = draft / "snapshot.db"
-        snapshot_at = self.copy(snapshot, progress)
+        snapshot_at, position = self.copy(snapshot, progress)
         facts = read_facts(snapshot)
         hashes = draft / "hashes"
         ticks = ticking(progress, 40, 50, "Comparing pages", facts.pages)
@@ -97,6 +102,7 @@ class SqliteVault(FolderVault):
             key_fingerprint=self.fingerprint,
             page_size=facts.page_size,
             pages=facts.pages,
+            archive=position and {"log": position.plain()},
         )
         return self.checked(manifest, draft, progress)
 
@@ -106,20 +112,18 @@ class SqliteVault(FolderVault):
         done = now()
         return replace(manifest, finished_at=done, verified=Verification(done, True, what))
 
-    def copy(self, target: Path, progress: Progress) -> datetime:
-        """Write the database, as it is at one moment, to the target; answers the moment."""
+    def copy(self, target: Path, progress: Progress) -> tuple[datetime, Position | None]:
+        """Write the database, as it is at one moment, to the target; answers the moment, and its place in the log."""
 
         def told(_status: int, left: int, total: int) -> None:
             progress(5 + 35 * (total - left) / max(total, 1), "Copying the database")
 
         with closing(self.connect()) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous=OFF")  # a copy that a crash spoils is thrown away
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it reads one moment
-            moment = now()
+            moment, position = pin(source, self.database, archived=self.archive.running)
             source.backup(copy, pages=COPIED_AT_ONCE, progress=told, sleep=0)
             source.execute("ROLLBACK")
-        return moment
+        return moment, position
 
     def store(self, snapshot: Path, hashes: Path, facts: Facts, parent: Manifest | None, draft: Path, tick: Tick) -> Sealed:
         if parent is None:
@@ -150,9 +154,29 @@ class SqliteVault(FolderVault):
 
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
         target = Path(make_url(url).database or "")
-        self.put_together(manifest, target, {}, progress)
-        compare_with(manifest, target, progress)
-        return manifest.snapshot_at
+        way = self.archive.way_to(manifest, moment)
+        self.put_together(way.manifest, target, {}, progress)
+        compare_with(way.manifest, target, progress)
+        return way.go(target, progress)
+
+    def coverage(self) -> Sequence[Span]:
+        return self.archive.coverage()
+
+    def archiving(self) -> Archiving:
+        return self.archive.archiving()
+
+    def lacks_base(self) -> bool:
+        return self.archive.lacks_base()
+
+    def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
+        for each in self.chain(manifest):
+            self.check_stored(each)
+        self.archive.way_to(manifest, moment)
+
+    def remove_surplus(self) -> Sequence[Manifest]:
+        removed = super().remove_surplus()
+        self.archive.prune()
+        return removed
 
     def put_together(self, manifest: Manifest, target: Path, elsewhere: dict[object, Path], progress: Progress) -> None:
         """Write the database as the backup has it. `elsewhere`: where the files of backups are that are not in the catalog yet."""
@@ -176,7 +200,8 @@ class SqliteVault(FolderVault):
             size = self.database_bytes()
         except EngineUnavailable as error:
             return [Finding("backup engine", False, error.message, "Look at DATABASE_URL and who owns the file")]
-        return [Finding("backup engine", True, f"SQLite {sqlite3.sqlite_version}, the database has {size / 1e6:,.1f} MB")]
+        engine = Finding("backup engine", True, f"SQLite {sqlite3.sqlite_version}, the database has {size / 1e6:,.1f} MB")
+        return [engine, self.archive.examine()]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from domain.backups.errors import (
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Finding, Progress, Span, Wish
+from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
 from domain.db import now
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -66,6 +66,12 @@ class FolderVault(ABC):
 
     def coverage(self) -> Sequence[Span]:
         return [Span(each.snapshot_at, each.snapshot_at) for each in reversed(self.list()) if each.verified and each.verified.ok]
+
+    def archiving(self) -> Archiving | None:
+        return None
+
+    def lacks_base(self) -> bool:
+        return False
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
         self.check_fit(manifest)

@@ -1,6 +1,6 @@
 """`flask backup`: backups made, looked at, checked and removed from the command line. One module per kind of act."""
 
-from cli.backup import keeping, making
+from cli.backup import keeping, making, moments
 from cli.backup.group import backup
 
-__all__ = ["backup", "keeping", "making"]
+__all__ = ["backup", "keeping", "making", "moments"]

@@ -44,6 +44,14 @@ class Span:
     end: datetime
 
 
+@dataclass(frozen=True)
+class Archiving:
+    """Whether somebody keeps what changes between backups, and until when all of it is kept."""
+
+    running: bool
+    until: datetime | None
+
+
 class Vault(Protocol):
     engine: Engine
 
@@ -70,6 +78,12 @@ class Vault(Protocol):
 
     def coverage(self) -> Sequence[Span]:
         """The moments that can be reached, oldest first, none twice."""
+
+    def archiving(self) -> Archiving | None:
+        """None: nothing is kept between backups."""
+
+    def lacks_base(self) -> bool:
+        """Whether what changes is kept and yet of no use, since no backup stands where it begins: then one should be made."""
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
         """Raise what speaks against restoring the backup as of the moment (None: its own), as far as that is known without reading it

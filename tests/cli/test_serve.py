@@ -77,7 +77,7 @@ class TestServe:
         assert f"The portal runs at {serving.url}" in serving.process.output()
         assert "finance@example.com" in serving.process.output()
         assert serving.process.stop(signal.SIGINT) == 0, "Ctrl-C ends it well"
-        assert len(children) == 2
+        assert len(children) == 3
         assert all(serving.ended(pid) for pid in children)
         assert not serving.answers()
 
@@ -94,14 +94,14 @@ class TestServe:
         serving = serve().ready()
         web = serving.child(b"gthread")
         os.kill(serving.child(b"worker"), signal.SIGKILL)
-        assert serving.process.wait() == 1, "the death of one process ends the other"
+        assert serving.process.wait() == 1, "the death of one process ends the others"
         assert "The worker process ended with -9" in serving.process.output()
         assert serving.ended(web)
 
         serving = serve().ready()
         children = serving.process.children()
         serving.process.send(signal.SIGKILL)
-        wait_until(lambda: all(serving.ended(pid) for pid in children), "its own death ends web and worker", seconds=30)
+        wait_until(lambda: all(serving.ended(pid) for pid in children), "its own death ends them all", seconds=30)
 
     def test_it_names_another_port_when_this_one_is_taken(self, serve):
         with socket.create_server(("127.0.0.1", 0)) as taken:
