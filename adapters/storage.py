@@ -16,7 +16,7 @@ from typing import IO, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from config import Config, ConfigError
-from domain.storage import Space, Storage, StorageError
+from domain.storage import FileReplaced, Space, Storage, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -212,14 +212,16 @@ class BucketStorage:
         )
 
     def save(self, name: str, source: Path) -> None:
+        self.upload(self.key(name), source)
+        with suppress(OSError):
+            source.unlink()
+
+    def upload(self, key: str, source: Path) -> None:
         """In parts where it is large; what was begun and failed is taken back by the client."""
         from boto3.s3.transfer import TransferConfig
 
         parts = TransferConfig(multipart_threshold=MULTIPART_FROM, multipart_chunksize=MULTIPART_FROM, max_concurrency=2)
-        key = self.key(name)
         self.ask("keep", lambda: self.client().upload_file(str(source), self.bucket, key, Config=parts))
-        with suppress(OSError):
-            source.unlink()
 
     def open(self, name: str) -> tuple[Iterator[bytes], int]:
         answer = self.ask("read", lambda: self.client().get_object(Bucket=self.bucket, Key=self.key(name)))
@@ -297,8 +299,10 @@ class BucketStorage:
                 raise error.__context__ or error from None  # it hides what went wrong behind names of files and buckets
         except ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in ("NoSuchKey", "NoSuchUpload", "404"):
+            if code in ("NoSuchKey", "NoSuchVersion", "NoSuchUpload", "404"):
                 raise FileNotFoundError("It is not in the storage.") from None
+            if code == "PreconditionFailed":
+                raise FileReplaced("The file was written anew while it was read.") from None
             log.warning("the storage refused to %s: %s", act, error)
             raise StorageError(f"{FAILURES[act]}: {REFUSALS.get(code, f'the storage answered {code}')}.") from None
         except (NoCredentialsError, PartialCredentialsError):
@@ -317,6 +321,7 @@ FAILURES = {
 REFUSALS = {
     "NoSuchBucket": "its bucket does not exist",
     "AccessDenied": "the storage denies access to it",
+    "403": "the storage denies access to it",  # an answer without a body
     "InvalidAccessKeyId": "the storage does not know the access key",
     "SignatureDoesNotMatch": "the storage does not accept the secret key",
     "SlowDown": "the storage asks to be called less often",

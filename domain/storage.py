@@ -13,6 +13,10 @@ class StorageError(Exception):
     """The storage could not be reached or would not do it; says why, without hosts, paths or keys."""
 
 
+class FileReplaced(StorageError):
+    """It was written anew while it was read."""
+
+
 @dataclass(frozen=True)
 class Space:
     """Bytes of the disk that the files are on, whoever's they are."""

@@ -22,7 +22,14 @@ def backup(work: Work) -> Outcome:
     asked = work.job.payload
     with work.context.sessions() as session:
         creator = session.get(Admin, work.job.creator_id) if work.job.creator_id else None
-    wish = Wish(work.job.id, BackupType(asked["backup_type"]), asked.get("description"), creator.name if creator else "System", work.job.id)
+    wish = Wish(
+        id=work.job.id,
+        type=BackupType(asked["backup_type"]),
+        description=asked.get("description"),
+        created_by=creator.name if creator else "System",
+        job_id=work.job.id,
+        uploads=asked.get("include_uploads", False),
+    )
     try:
         manifest = work.context.vault.create(wish, work.progress)
     except OperationInProgress:

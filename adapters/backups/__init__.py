@@ -11,12 +11,17 @@ from adapters.backups.postgres import DumpVault
 from adapters.backups.sealing import read_key
 from adapters.backups.sqlite import SqliteVault
 from adapters.backups.vault import FolderVault
+from adapters.storage import make_storage
 from config import VERSION, Config
 from domain.db import driver_url
 
 
 def make_vault(config: Config) -> FolderVault:
     """Raises ConfigError where BACKUP_KEY_FILE holds no key."""
+    return vault_of(config).with_uploads(make_storage(config))
+
+
+def vault_of(config: Config) -> FolderVault:
     key = read_key(config.backup_key_file)
     url = make_url(driver_url(config.database_url))
     if url.get_backend_name() == "postgresql":

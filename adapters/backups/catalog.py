@@ -96,15 +96,18 @@ class Catalog:
         sync(self.folder)
         shutil.rmtree(self.files(backup_id), ignore_errors=True)
 
-    def remove_rests(self) -> None:
-        """What a process that died left behind; call only while no operation runs."""
-        for path in self.folder.glob(f"*{UNFINISHED}"):
+    def remove_rests(self) -> bool:
+        """What a process that died left behind; answers whether one died while it made a backup. Call only while no operation runs."""
+        unfinished = list(self.folder.glob(f"*{UNFINISHED}"))
+        for path in unfinished:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("*.part"):
             path.unlink(missing_ok=True)
         for path in self.folder.glob("????????-????-????-????-????????????"):
             if path.is_dir() and not path.with_name(f"{path.name}.json").exists():
+                unfinished.append(path)
                 shutil.rmtree(path, ignore_errors=True)
+        return bool(unfinished)
 
 
 def sync(folder: Path) -> None:

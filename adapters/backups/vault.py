@@ -7,15 +7,18 @@ import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from typing import Self
+from uuid import UUID, uuid4
 
 from adapters.backups import lock
 from adapters.backups.catalog import Catalog
 from adapters.backups.sealing import Key, check_stored, signing_key
+from adapters.backups.sources import make_source
+from adapters.backups.uploads import Look, Uploads
 from domain.backups.errors import (
     BackupCorrupt,
     BackupKeyMismatch,
@@ -28,8 +31,9 @@ from domain.backups.errors import (
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
+from domain.backups.vault import Archiving, Finding, Progress, Span, UploadsReport, Wish
 from domain.db import now
+from domain.storage import Storage
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE = 1.2
@@ -45,6 +49,12 @@ class FolderVault(ABC):
     def __init__(self, folder: Path, key: Key | None, app_version: str):
         self.folder, self.key, self.app_version = folder, key, app_version
         self.catalog = Catalog(folder, signing_key(key))
+        self.uploads: Uploads | None = None
+
+    def with_uploads(self, storage: Storage) -> Self:
+        """Whose files are part of the backups that ask for them."""
+        self.uploads = Uploads(make_source(storage, self.folder), self.folder, self.key)
+        return self
 
     @abstractmethod
     def database_bytes(self) -> int: ...
@@ -101,8 +111,8 @@ class FolderVault(ABC):
             raise OperationInProgress
         self.check_space()
 
-    def check_space(self) -> None:
-        need, free = int(self.bytes_needed() * SPARE), self.free_bytes()
+    def check_space(self, uploads: int = 0) -> None:
+        need, free = int((self.bytes_needed() + uploads) * SPARE), self.free_bytes()
         if free < need:
             raise InsufficientStorage(
                 f"A backup needs {megabytes(need)} MB free in BACKUP_DIR, and {megabytes(free)} MB are: free some, or remove old backups.",
@@ -130,13 +140,40 @@ class FolderVault(ABC):
             progress(2, "Checking space")
             self.check_space()
             with self.catalog.unfinished(wish.id) as draft:
+                look = self.look_at_uploads(draft) if wish.uploads else None
                 parent, note = self.parent_for(wish)
-                manifest = replace(self.make(wish, parent, draft, progress), note=note)
+                manifest = self.make(wish, parent, draft, part(progress, 0, 75) if look else progress)
+                manifest = replace(manifest, note=note)
+                if look is not None:
+                    manifest = self.keep_uploads(look, manifest, draft, part(progress, 75, 97))
                 progress(98, "Entering it in the catalog")
+                if look is not None:
+                    look.place()
                 self.catalog.keep(draft, manifest)
             if removing:
                 self.remove_surplus()
         return manifest
+
+    def look_at_uploads(self, draft: Path) -> Look:
+        """Before the database is copied, to know what there is room for; kept after it, so that each file that it names is there."""
+        assert self.uploads is not None, "the vault was made without a storage"
+        earlier = next(((each, self.catalog.files(each.id)) for each in self.list() if each.uploads is not None), None)
+        look = self.uploads.look(draft, earlier)
+        self.check_space(look.new_bytes)
+        return look
+
+    def keep_uploads(self, look: Look, manifest: Manifest, draft: Path, progress: Progress) -> Manifest:
+        stored, uploads = look.keep(progress)
+        what = f"; stored files: the {uploads['new_count']} new ones of {uploads['count']} read again"
+        verified = manifest.verified and replace(manifest.verified, what=manifest.verified.what + what)
+        return replace(manifest, files=(*manifest.files, stored), uploads=uploads, verified=verified, finished_at=now())
+
+    def restore_uploads(self, manifest: Manifest, progress: Progress) -> UploadsReport:
+        if manifest.uploads is None:
+            return UploadsReport()
+        assert self.uploads is not None, "the vault was made without a storage"
+        with self.catalog.unfinished(manifest.id) as work:
+            return self.uploads.restore(manifest, self.catalog.files(manifest.id), work, progress)
 
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest:
         """Check an earlier backup and the chain it stands on; the manifest keeps what was found. Raises BackupCorrupt."""
@@ -146,6 +183,9 @@ class FolderVault(ABC):
             with self.catalog.unfinished(backup_id) as work:
                 try:
                     what = self.check(manifest, work, progress)
+                    if manifest.uploads is not None:
+                        assert self.uploads is not None, "the vault was made without a storage"
+                        what = f"{what}; {self.uploads.check(manifest, self.catalog.files(backup_id), work, progress)}"
                 except BackupCorrupt as error:
                     self.catalog.write(manifest.with_verification(False, error.message, now()))
                     raise
@@ -160,14 +200,25 @@ class FolderVault(ABC):
             return surplus(self.list()) if dry_run else self.remove_surplus()
 
     def remove_rests(self) -> None:
-        """What an operation that died left behind; called while no other runs."""
-        self.catalog.remove_rests()
+        """What an operation that died left behind, also of the storage's files; called while no other runs."""
+        if self.catalog.remove_rests():
+            self.sweep_uploads()
 
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = surplus(self.list())
         for manifest in removed:  # children first, so that no chain is ever without its beginning
             self.catalog.remove(manifest.id)
+        if any(manifest.uploads for manifest in removed):
+            self.sweep_uploads()
         return removed
+
+    def sweep_uploads(self) -> None:
+        """Remove stored files that no backup has any more. While there are backups that cannot be read, nobody knows what they have."""
+        if self.uploads is None or self.damaged():
+            return
+        kept = [(each, self.catalog.files(each.id)) for each in self.list() if each.uploads is not None]
+        with self.catalog.unfinished(uuid4()) as work, suppress(BackupCorrupt):
+            self.uploads.sweep(kept, work)
 
     def parent_for(self, wish: Wish) -> tuple[Manifest | None, str | None]:
         """What an incremental backup is to stand on: the newest that can be trusted. Where there is none, why it is to be a full one."""
@@ -251,6 +302,11 @@ class FolderVault(ABC):
         age = now() - verified.snapshot_at
         found = f"the newest verified one is {round(age.total_seconds() / 3600, 1):g} hours old"
         return Finding("backups", age <= OLD, found, "" if age <= OLD else "Make one, and look why none was made: flask backup create")
+
+
+def part(progress: Progress, first: float, last: float) -> Progress:
+    """What goes from 0 to 100, as a part of the whole."""
+    return lambda percent, stage: progress(first + (last - first) * percent / 100, stage)
 
 
 def megabytes(size: int) -> str:

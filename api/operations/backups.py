@@ -18,6 +18,17 @@ BACKUP = {
     "finished_at": "2025-11-12T11:00:19Z",
     "size_bytes": 475000000,
     "database_bytes": 988000000,
+    "uploads": {
+        "kind": "copied",
+        "count": 4012,
+        "bytes": 218000000,
+        "new_count": 12,
+        "new_bytes": 640000,
+        "stored_bytes": 187000,
+        "vanished": 0,
+        "torn": 0,
+        "skipped": 0,
+    },
     "encrypted": True,
     "verified": {
         "at": "2025-11-12T11:00:19Z",
@@ -32,7 +43,7 @@ BACKUP = {
 
 OPERATIONS = {
     "backups.backup": Operation(
-        request={"backup_type": "full", "include_uploads": False, "description": "Monthly backup before major update"},
+        request={"backup_type": "full", "include_uploads": True, "description": "Monthly backup before major update"},
         answers={200: success({"job_id": JOB_ID, "status": "pending", "estimated_duration_seconds": 600})},
         refusals=(
             forbidden(["system:backup"]),

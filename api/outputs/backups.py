@@ -26,6 +26,21 @@ class VerificationSchema(Schema):
     what = fields.String(required=True, metadata={"description": "What was compared, or what is wrong."})
 
 
+class UploadsSchema(Schema):
+    kind = fields.String(
+        required=True,
+        metadata={"enum": ["copied", "versions"], "description": "Copied into the backups, or noted as versions that the bucket keeps."},
+    )
+    count = fields.Integer(required=True)
+    bytes = fields.Integer(required=True)
+    new_count = fields.Integer(required=True, metadata={"description": "That the backup before did not have, or not so."})
+    new_bytes = fields.Integer(required=True)
+    stored_bytes = fields.Integer(required=True, metadata={"description": "What was added on disk: each content is stored once."})
+    vanished = fields.Integer(required=True, metadata={"description": "Removed before they could be read."})
+    torn = fields.Integer(required=True, metadata={"description": "Changed whenever they were read."})
+    skipped = fields.Integer(required=True, metadata={"description": "Links and the like, which are not kept."})
+
+
 class BackupSchema(Schema):
     id = fields.UUID(required=True)
     backup_type = fields.String(required=True, metadata={"enum": ["full", "incremental"]})
@@ -43,6 +58,9 @@ class BackupSchema(Schema):
     finished_at = Moment(required=True)
     size_bytes = fields.Integer(required=True, metadata={"description": "What it takes up as stored."})
     database_bytes = fields.Integer(required=True)
+    uploads = fields.Nested(
+        UploadsSchema, required=True, allow_none=True, metadata={"description": "What of the storage is in it; null: nothing."}
+    )
     encrypted = fields.Boolean(required=True)
     verified = fields.Nested(VerificationSchema, required=True, allow_none=True)
     reachable_until = Moment(

@@ -8,7 +8,7 @@ from uuid import uuid4
 import click
 
 from cli.backup.group import as_json, backup
-from cli.backup.showing import facts, progress_bar, size
+from cli.backup.showing import facts, of_uploads, progress_bar, size
 from domain.access import operator
 from domain.backups.commands import record_made
 from domain.backups.manifest import BackupType
@@ -19,16 +19,17 @@ from web.db import writing
 
 @backup.command("create")
 @click.option("--incremental", is_flag=True, help="Only what changed since the newest verified one (SQLite).")
+@click.option("--uploads", is_flag=True, help="With the files of the storage.")
 @click.option("--description", help="Kept with it.")
 @as_json
-def create(incremental: bool, description: str | None, as_json: bool) -> None:
+def create(incremental: bool, uploads: bool, description: str | None, as_json: bool) -> None:
     """Make a backup now. It is kept only if, put together again, it is what was copied.
 
     \b
     Example: flask backup create --incremental --description "Before the update"
     """
     who = operator()
-    wish = Wish(uuid4(), BackupType.INCREMENTAL if incremental else BackupType.FULL, description, who.name)
+    wish = Wish(uuid4(), BackupType.INCREMENTAL if incremental else BackupType.FULL, description, who.name, uploads=uploads)
     vault().check_wish(wish)
     with progress_bar("Backing up", as_json) as progress:
         made = vault().create(wish, progress)
@@ -38,6 +39,8 @@ def create(incremental: bool, description: str | None, as_json: bool) -> None:
         click.echo(json.dumps(facts(made)))
         return
     click.echo(f"Backup {made.id}: {made.effective_type}, {size(made.stored_bytes)} for a database of {size(made.database_bytes)}.")
+    if made.uploads is not None:
+        click.echo(of_uploads(made.uploads))
     if made.note:
         click.echo(made.note)
     click.echo(f"Verified: {made.verified.what if made.verified else 'no'}.")

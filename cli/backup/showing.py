@@ -39,6 +39,17 @@ def facts(manifest: Manifest) -> dict[str, Any]:
     }
 
 
+def of_uploads(kept: dict[str, Any]) -> str:
+    how = "noted by their versions in the bucket" if kept["kind"] == "versions" else f"{size(kept['stored_bytes'])} stored for them"
+    said = f"Stored files: {kept['count']:,} ({size(kept['bytes'])}), new: {kept['new_count']:,}, {how}."
+    reasons = {
+        "vanished": "Removed before they could be read",
+        "torn": "Changed whenever they were read, so perhaps half of one moment and half of another",
+        "skipped": "Links and the like, which are not kept",
+    }
+    return "\n".join([said, *(f"{reason}: {kept[name]:,}." for name, reason in reasons.items() if kept[name])])
+
+
 def line(finding: Finding) -> str:
     word = "ok" if finding.ok else "warn"
     return f"{word:<6}{finding.name:<15}{finding.found}" + (f"\n{'':21}{finding.advice}" if finding.advice and not finding.ok else "")

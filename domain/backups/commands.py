@@ -16,7 +16,6 @@ from domain.backups.errors import OperationInProgress
 from domain.backups.manifest import BackupType, Manifest
 from domain.backups.queries import estimate_seconds, may_see
 from domain.backups.vault import Vault, Wish
-from domain.errors import Invalid
 from domain.jobs.commands import enqueue
 from domain.jobs.commands.enqueue import THE_ONE
 from domain.jobs.models import Job
@@ -39,9 +38,7 @@ def request_backup(
     actor.require(Permission.SYSTEM_BACKUP)
     within_budget(session, BACKUP, "One backup an hour can be asked for, and one was.")
     actor.require_fresh_mfa()
-    if include_uploads:
-        raise Invalid("Files in storage are not part of a backup: send false, and copy them by other means.", field="include_uploads")
-    vault.check_wish(Wish(THE_ONE, backup_type, description, actor.name))
+    vault.check_wish(Wish(THE_ONE, backup_type, description, actor.name, uploads=include_uploads))
     metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": include_uploads, "description": description}
     job = enqueue_the_one(session, BACKUP.name, actor.admin_id, metadata)
     audit.record(session, actor, "backup.requested", job, **metadata)
@@ -107,6 +104,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "snapshot_at": manifest.snapshot_at.isoformat().replace("+00:00", "Z"),
         "bytes": manifest.stored_bytes,
         "database_bytes": manifest.database_bytes,
+        "uploads": manifest.uploads,
         "encrypted": manifest.encrypted,
         "verified": bool(manifest.verified and manifest.verified.ok),
         "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",

@@ -67,3 +67,9 @@ class EngineUnavailable(DomainError):
 
 class InsufficientStorage(DomainError):
     status, code = 507, "INSUFFICIENT_STORAGE"
+
+
+class UploadsUnreadable(DomainError):
+    """The storage, or a file in it, cannot be read: a backup without it would not be the one that was asked for."""
+
+    status, code = 503, "UPLOADS_UNREADABLE"

@@ -24,6 +24,7 @@ class Wish:
     description: str | None
     created_by: str
     job_id: UUID | None = None
+    uploads: bool = False  # the files of the storage too
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,21 @@ class Archiving:
 
     running: bool
     until: datetime | None
+
+
+@dataclass(frozen=True)
+class UploadsReport:
+    """What a restore did with the files of the storage. `changed` are there with another content, and stay; `missing` are not there and
+    could not be brought back. The counts are exact, the names the first twenty of each. `problem`: what stopped it, if anything."""
+
+    added: int = 0
+    added_bytes: int = 0
+    same: int = 0
+    changed: int = 0
+    missing: int = 0
+    changed_names: Sequence[str] = ()
+    missing_names: Sequence[str] = ()
+    problem: str | None = None
 
 
 class Vault(Protocol):
@@ -92,6 +108,10 @@ class Vault(Protocol):
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
         """Write the database as it was at the moment (None: the backup's own) into the one at the URL: a file that is not there yet, or
         an empty database. Answers the moment that was reached, never later than asked. Call while one operation runs."""
+
+    def restore_uploads(self, manifest: Manifest, progress: Progress) -> UploadsReport:
+        """Bring back the files of the storage that the backup has and that are not there: nothing is removed or written over. Refuses
+        nothing; what went wrong is in the report. Progress is from 0 to 100. Call while one operation runs."""
 
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]: ...
 

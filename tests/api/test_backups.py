@@ -87,6 +87,18 @@ def test_it_is_asked_for_made_and_listed(client, ask, work, session, headers):
     assert actions == ["backup.requested", "backup.created"]
 
 
+def test_the_files_of_the_storage_are_in_it_where_they_are_asked_for(client, ask, work, session, headers, app, tmp_path):
+    file = tmp_path / "result.csv"
+    file.write_bytes(b"id,name")
+    app.extensions["storage"].save(f"exports/{uuid4()}.csv", file)
+    ask(FULL | {"include_uploads": True})
+    done = work(job_of(session).id)
+    assert (done.status, done.error) == ("succeeded", None)
+    shown = client.get(f"{LIST}/{done.result['backup_id']}", headers=headers).json["data"]
+    assert shown["uploads"]["kind"] == "copied"
+    assert (shown["uploads"]["count"], shown["uploads"]["bytes"], shown["uploads"]["new_count"]) == (1, 7, 1)
+
+
 def test_one_an_hour_for_all_and_a_replay_is_free(ask, session, work):
     first = ask(key="a-key")
     refused = ask()
@@ -126,7 +138,7 @@ def test_it_needs_a_fresh_second_factor_but_an_hour_comes_before(client, bearer,
         ({}, "backup_type"),
         ({"backup_type": "differential"}, "backup_type"),
         ({"backup_type": "full", "include_upload": True}, "include_upload"),
-        ({"backup_type": "full", "include_uploads": True}, "include_uploads"),
+        ({"backup_type": "full", "include_uploads": "yes"}, "include_uploads"),
         ({"backup_type": "full", "description": "x" * 501}, "description"),
     ],
 )

@@ -37,6 +37,17 @@ def test_create_list_and_verify(run, session):
     assert session.scalars(select(AuditEntry.action).order_by(AuditEntry.sequence)).all() == ["backup.created", "backup.verified"]
 
 
+def test_create_with_the_files_of_the_storage(run, app, session, tmp_path):
+    session.commit()
+    file = tmp_path / "result.csv"
+    file.write_bytes(b"id,name")
+    app.extensions["storage"].save("exports/result.csv", file)
+    made = run("create", "--uploads")
+    assert made.exit_code == 0, made.output
+    assert "Stored files: 1 (0.0 MB), new: 1, 0.0 MB stored" in made.stdout
+    assert "each of 1 stored files read again" in run("verify", made.stdout.split()[1].rstrip(":")).stdout
+
+
 def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
     row = json.loads(run("create", "--json").stdout)
     file = next(app.extensions["vault"].catalog.files(row["id"]).iterdir())

@@ -24,5 +24,5 @@ class BackupRequest(Input):
     backup_type = Choice(
         BackupType, required=True, metadata={"description": "`incremental` holds what changed since the newest verified one; SQLite only."}
     )
-    include_uploads = Flag(load_default=False, metadata={"description": "Must be false: files in storage are not part of a backup."})
+    include_uploads = Flag(load_default=False, metadata={"description": "With the files of the storage."})
     description = Text(max=500, allow_none=True, load_default=None)
