@@ -51,11 +51,14 @@ def of_health(health: Health) -> list[Family]:
         if service.status is not Status.NOT_CONFIGURED:
             up.add(float(service.status is not Status.UNHEALTHY), service=name)
             latency.add(scaled(service, "latency_ms", 0.001), service=name)
-    database, redis, storage, queue = (health.services[name] for name in ("database", "redis", "storage", "queue"))
+    database, redis, storage, queue, kept = (health.services[name] for name in ("database", "redis", "storage", "queue", "backups"))
     connections = Family("portal_database_connections", "gauge", "Client connections of the database server, by their state.")
     found = database.figures.get("connections", {})
     for state in ("active", "idle", "unseen"):
         connections.add(found.get(state), state=state)
+    backups = Family("portal_backups", "gauge", "Backups, by whether they can be restored.")
+    for state in ("verified", "damaged"):
+        backups.add(kept.figures.get(f"{state}_count"), state=state)
     return [
         info,
         up,
@@ -68,6 +71,10 @@ def of_health(health: Health) -> list[Family]:
         Family("portal_storage_quota_bytes", "gauge", "The size of the disk.").add(scaled(storage, "quota_gb", 1e9)),
         Family("portal_jobs_oldest_wait_seconds", "gauge", "How long the oldest due job has waited for a worker; 0 where none waits.").add(
             (queue.figures["oldest_wait_seconds"] or 0) if "oldest_wait_seconds" in queue.figures else None
+        ),
+        backups,
+        Family("portal_backup_age_seconds", "gauge", "How old the newest backup is that can be restored; missing where there is none.").add(
+            kept.figures.get("newest_age_seconds")
         ),
         Family("portal_workers", "gauge", "Workers that are alive.").add(queue.figures.get("workers_alive")),
         Family("portal_web_processes", "gauge", "Web processes that are alive.").add(health.metrics.figures.get("web_processes")),

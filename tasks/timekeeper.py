@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from threading import Thread
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from domain import idempotency
 from domain.audit import checks
+from domain.backups import automatic
 from domain.db import read_only
 from domain.health import storage_usage
 from domain.identity.tidying import forget_old
@@ -30,6 +33,7 @@ FOLD_SECONDS = 2.0
 CLEANUP_SECONDS = 300.0
 TIDY_SECONDS = 3600.0
 COUNT_FILES_SECONDS = 60.0
+BACKUP_SECONDS = 60.0
 
 
 def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
@@ -43,6 +47,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("verification", CLEANUP_SECONDS, ask_for_verification),
         ("tidy", TIDY_SECONDS, tidy),
         ("files", COUNT_FILES_SECONDS, count_files),
+        ("backup", BACKUP_SECONDS, ask_for_backup),
     ]
     once(context, bell, presence.beat)
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
@@ -143,6 +148,17 @@ def ask_for_verification(context: Context, _bell: Bell) -> None:
             return
     with context.sessions.begin() as session:
         checks.request(session)
+
+
+def ask_for_backup(context: Context, _bell: Bell) -> None:
+    every = timedelta(hours=context.config.backup_every_hours)
+    if not every:
+        return
+    with read_only(), context.sessions.begin() as session:
+        if not automatic.wanted(session, context.vault, every):
+            return
+    with suppress(IntegrityError), context.sessions.begin() as session:  # another worker asked a moment before
+        automatic.request(session)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

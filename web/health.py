@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ import migrations
 from adapters.probes import PROBE_SECONDS, Asked, Kept, ask_queue_file, ask_redis, ask_storage, gigabytes, milliseconds
 from config import VERSION, Config
 from domain.access import SYSTEM, Actor, Permission
+from domain.backups.standing import Standing, find_standing
 from domain.db import driver_url, make_brief_engine, now, read_only
 from domain.errors import Unauthenticated
-from domain.health import figures, storage_usage
+from domain.health import backups, figures, storage_usage
 from domain.health.report import NOT_CONFIGURED, Health, Service, Status, silent
 from domain.health.tallies import Tallies, tally
 from domain.identity import sessions
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 
 SECONDS = 2.4
 """How long the answer waits for whoever is silent."""
-STORAGE_KEPT_SECONDS = 10.0
+STORAGE_KEPT_SECONDS = BACKUPS_KEPT_SECONDS = 10.0
 UNTOLD = "The database did not tell in time"
 OUTDATED = "Its schema is not the one this version needs"
 
@@ -112,6 +114,7 @@ class Told:
     queue: Service | None = None
     metrics: Service | None = None
     files: storage_usage.StorageMeasurement | None = None
+    set_up_at: datetime | None = None
 
 
 def probes() -> "Probes":
@@ -123,6 +126,7 @@ class Probes:
     def __init__(self, app: Flask):
         self.settings: Config = app.config["PORTAL"]
         self.storage = Kept("storage", lambda: ask_storage(app.extensions["storage"]), STORAGE_KEPT_SECONDS)
+        self.backups = Kept("backups", lambda: find_standing(app.extensions["vault"]), BACKUPS_KEPT_SECONDS)
         self.traffic = traffic.of(app)
         self.engine = make_brief_engine(self.settings.database_url, round(PROBE_SECONDS))
 
@@ -134,6 +138,7 @@ class Probes:
         redis = Asked("redis", self.ask_redis, broken)
         files = Asked("queue", self.ask_queue_file, lambda error: type(error).__name__)
         storage = self.storage.within(ends) or silent(SECONDS)
+        standing = self.backups.within(ends)
         told = database(ends)
         health = Health(
             checked_at=now(),
@@ -144,10 +149,14 @@ class Probes:
                 "redis": redis.within(ends) or silent(SECONDS),
                 "storage": with_files(storage, told.files),
                 "queue": with_trouble(told.queue or Service(Status.UNHEALTHY, UNTOLD), files.within(ends)),
+                "backups": self.judge_backups(standing, told.set_up_at),
             },
             metrics=told.metrics or Service(Status.UNHEALTHY, UNTOLD),
         )
         return health, told
+
+    def judge_backups(self, standing: Standing | None, set_up_at: datetime | None) -> Service:
+        return backups.judge(standing, timedelta(hours=self.settings.backup_every_hours), set_up_at) if standing else silent(SECONDS)
 
     def examine_database(self) -> Told:
         return self.begin_database(None)(time.monotonic() + SECONDS)
@@ -195,7 +204,7 @@ class Probes:
 
     def with_figures(self, session: Session, actor: Actor, told: Told) -> Told:
         try:
-            told = replace(told, queue=figures.queue(session, actor))
+            told = replace(told, queue=figures.queue(session, actor), set_up_at=backups.set_up_at(session, actor))
             told = replace(told, database=with_connections(told.database, *figures.connections(session, actor)))
             told = replace(told, files=storage_usage.find(session, self.settings.storage_url))
             return replace(told, metrics=figures.metrics(session, actor))

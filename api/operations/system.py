@@ -51,6 +51,17 @@ OPERATIONS = {
                             "workers_alive": 2,
                             "worker_threads": 8,
                         },
+                        "backups": {
+                            "status": "healthy",
+                            "error": None,
+                            "newest_verified_at": "2025-11-12T02:00:02Z",
+                            "newest_age_seconds": 32398,
+                            "backup_count": 9,
+                            "verified_count": 9,
+                            "damaged_count": 0,
+                            "stored_gb": 3.4,
+                            "every_hours": 24,
+                        },
                     },
                     "metrics": {
                         "uptime_seconds": 2592000,

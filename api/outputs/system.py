@@ -66,11 +66,22 @@ class QueueSchema(ServiceSchema):
     worker_threads = figure(fields.Integer)
 
 
+class BackupsSchema(ServiceSchema):
+    newest_verified_at = Moment(allow_none=True, **about("As of when the newest backup is that can be restored with all it stands on."))
+    newest_age_seconds = figure(fields.Integer)
+    backup_count = figure(fields.Integer)
+    verified_count = figure(fields.Integer)
+    damaged_count = figure(fields.Integer, "Those that were found damaged, stand on one that was, or cannot be read.")
+    stored_gb = figure(fields.Float)
+    every_hours = figure(fields.Integer, "How often a full one is made without being asked for.")
+
+
 class ServicesSchema(Schema):
     database = fields.Nested(DatabaseSchema, required=True)
     redis = fields.Nested(RedisSchema, required=True)
     storage = fields.Nested(StorageSchema, required=True)
     queue = fields.Nested(QueueSchema, required=True)
+    backups = fields.Nested(BackupsSchema, required=True)
 
 
 class MetricsSchema(Schema):

@@ -19,11 +19,11 @@ from domain.jobs.commands.enqueue import THE_ONE
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.periodic import UNFINISHED
 from domain.jobs.queries import JobRow
-from domain.jobs.types import BACKUP, BACKUP_VERIFY
+from domain.jobs.types import BACKUP, BACKUP_VERIFY, RESTORE
 from domain.pagination import Page, PageRequest, Position
 
 BYTES_PER_SECOND = 40_000_000  # what a first backup is taken to copy, store and compare
-OPERATIONS = (BACKUP.name, BACKUP_VERIFY.name)
+OPERATIONS = (BACKUP.name, BACKUP_VERIFY.name, RESTORE.name)
 
 
 def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manifest]:
@@ -59,7 +59,7 @@ def get_backup(actor: Actor, vault: Vault, backup_id: UUID) -> Manifest:
 
 
 def find_operation(session: Session, actor: Actor) -> JobRow | None:
-    """The backup or verification that is under way or waits for its turn; of several, the one that came first."""
+    """The backup, verification or restore that is under way or waits for its turn; of several, the one that came first."""
     may_see(actor)
     unfinished = select(Job, Admin.name).where(Job.status.in_(UNFINISHED)).order_by(Job.created_at)
     return first(session, unfinished)

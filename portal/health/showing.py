@@ -7,7 +7,7 @@ from typing import Any
 from flask import g, url_for
 from sqlalchemy.orm import Session
 
-from domain.access import SYSTEM, Actor
+from domain.access import SYSTEM, Actor, Permission
 from domain.health.report import Health, Service, Status
 from domain.jobs.queries import pulse
 from domain.traffic import queries as traffic
@@ -30,8 +30,8 @@ STATUSES = {
     Status.UNHEALTHY: Look("Unhealthy", "danger", "circle-x"),
     Status.NOT_CONFIGURED: Look("Not set up", "neutral", "circle-dashed"),
 }
-NAMES = {"database": "Database", "redis": "Redis", "storage": "Storage", "queue": "Job queue"}
-ICONS = {"database": "database", "redis": "memory-stick", "storage": "hard-drive", "queue": "layers"}
+NAMES = {"database": "Database", "redis": "Redis", "storage": "Storage", "queue": "Job queue", "backups": "Backups"}
+ICONS = {"database": "database", "redis": "memory-stick", "storage": "hard-drive", "queue": "layers", "backups": "shield-check"}
 PROVIDERS = {"postgresql": "PostgreSQL", "sqlite": "SQLite", "local": "Local folder", "s3": "S3 bucket"}
 CROWDED = 0.85
 DASH = "—"
@@ -63,6 +63,7 @@ class Card:
     facts: list[tuple[str, str]]
     notes: list[str]
     """Why a figure is missing."""
+    url: str | None
 
 
 def context(session: Session, actor: Actor, health: Health) -> dict[str, Any]:
@@ -94,7 +95,8 @@ def heading(health: Health) -> dict[str, Any]:
     elif health.database_is_away:
         said = "Without its database the portal can do nothing. Pages and calls are answered with 503 until it is back."
     else:
-        said = f"{' and '.join(ill) if len(ill) < 3 else ', '.join(ill)} {'needs' if len(ill) == 1 else 'need'} a look; the rest works."
+        one = len(ill) == 1 and ill != [NAMES["backups"]]
+        said = f"{' and '.join(ill) if len(ill) < 3 else ', '.join(ill)} {'needs' if one else 'need'} a look; the rest works."
     return {"look": STATUSES[health.status], "said": said, "checked_at": health.checked_at, "checked_clock": clock(health)}
 
 
@@ -116,11 +118,16 @@ def card(name: str, service: Service) -> Card:
         latency=f"{decimal(told['latency_ms'])} ms" if told.get("latency_ms") is not None else None,
         meter=meter,
         facts=facts,
-        notes=sorted(set(service.reasons.values()) - UNREMARKABLE),
+        notes=sorted(set(service.reasons.values()) - UNREMARKABLE - {service.error}),
+        url=url_for("portal.backups.index") if name == "backups" and may_see_backups() else None,
     )
 
 
-UNREMARKABLE = {"No job waits for a worker"}
+def may_see_backups() -> bool:
+    return "actor" in g and (g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE))
+
+
+UNREMARKABLE = {"No job waits for a worker", "BACKUP_EVERY_HOURS is 0: none is made by itself", "No backup can be restored"}
 """Reasons that the figure's own place says already."""
 
 Details = tuple[Meter | None, list[tuple[str, str]]]
@@ -165,7 +172,17 @@ def queue(told: Any) -> Details:
     ]
 
 
-DETAILS = {"database": database, "redis": redis, "storage": storage, "queue": queue}
+def backups(told: Any) -> Details:
+    newest, damaged, hours = told["newest_verified_at"], told["damaged_count"], told["every_hours"]
+    return None, [
+        ("Newest verified", f"{age(newest)} ago" if newest else "None"),
+        ("Kept", number(told["backup_count"])),
+        ("By itself", f"every {number(hours)} h" if hours else "Never"),
+        *([("Damaged", number(damaged))] if damaged else []),
+    ]
+
+
+DETAILS = {"database": database, "redis": redis, "storage": storage, "queue": queue, "backups": backups}
 
 
 def figures(health: Health) -> list[dict[str, Any]]:

@@ -2,18 +2,23 @@
 
 import re
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 import config
+from adapters.backups import make_vault
 from domain.access import Permission
+from domain.backups.manifest import BackupType
+from domain.backups.vault import Wish
 from domain.db import now
 from domain.health import storage_usage
 from domain.jobs import workers
 from domain.jobs.commands import enqueue
+from domain.roles.models import Role
 from domain.traffic import writing
 from domain.traffic.recording import Batch
 from tests.factories import make_refund
@@ -67,7 +72,7 @@ class TestWhatIsTold:
         assert (data["status"], data["version"], data["environment"]) == ("healthy", config.VERSION, "test")
         assert data["timestamp"].endswith("Z")
         services, metrics = data["services"], data["metrics"]
-        assert [found["status"] for found in services.values()] == ["healthy", "not_configured", "healthy", "healthy"]
+        assert [found["status"] for found in services.values()] == ["healthy", "not_configured", "healthy", "healthy", "healthy"]
         assert services["redis"] == {"status": "not_configured"}
         connections = services["database"]["connections"]
         assert services["database"]["latency_ms"] > 0
@@ -100,6 +105,31 @@ class TestWhatIsTold:
         data = timed(client, bearer(Permission.SYSTEM_HEALTH)).json["data"]
         assert data["status"] == "degraded"
         assert (data["services"]["queue"]["status"], data["services"]["queue"]["error"]) == ("unhealthy", "No worker is running")
+
+    def test_backups_are_ill_when_the_newest_that_can_be_restored_is_old(self, with_settings, bearer, session, well, settings):
+        headers, vault = bearer(Permission.SYSTEM_HEALTH), make_vault(config.load(settings))
+
+        def told(**more):
+            data = timed(with_settings(**more), headers).json["data"]
+            return data["status"], data["services"]["backups"]["error"], data["services"]["backups"]["newest_age_seconds"]
+
+        assert told() == ("healthy", None, None)
+        roles = session.scalars(select(Role)).all()
+        for role in roles:
+            role.created_at = now() - timedelta(hours=27)
+        session.commit()
+        assert told() == ("degraded", "No backup was made yet", None)
+        made = vault.create(Wish(uuid4(), BackupType.FULL, None, "System"), lambda percent, stage: None)
+        assert told()[:2] == ("healthy", None)
+        vault.catalog.write(replace(made, snapshot_at=now() - timedelta(hours=27)))
+        assert told()[:2] == ("degraded", "The newest verified backup is more than 26 hours old")
+        assert told()[2] >= 27 * 3600
+        assert told(BACKUP_EVERY_HOURS="168")[0] == "healthy"
+        scraped = with_settings(METRICS_TOKEN=TOKEN).get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+        assert 'portal_backups{state="verified"} 1' in scraped
+        assert re.search(r"^portal_backup_age_seconds 97\d{3}$", scraped, re.MULTILINE)
+        vault.catalog.write(made.with_verification(False, "damaged", now()))
+        assert told() == ("degraded", "No backup can be restored", None)
 
     def test_redis_tells_its_memory(self, with_settings, bearer, redis, well):
         headers = bearer(Permission.SYSTEM_HEALTH)

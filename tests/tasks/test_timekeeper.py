@@ -1,16 +1,21 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from adapters.storage import FolderStorage
+from domain.backups.budget import next_allowed_at
 from domain.db import now
 from domain.health import storage_usage
 from domain.identity import sessions
 from domain.identity.models import AdminSession, Door
+from domain.jobs.models import Job
+from domain.jobs.types import BACKUP
 from domain.storage import StorageError
 from tasks import timekeeper
+from tasks.runner import Runner
 from tests.factories import make_admin
 
 
@@ -60,3 +65,35 @@ def test_files_that_cannot_be_counted_now_are_counted_later(context, engine):
     timekeeper.count_files(context, None)
     with Session(engine) as session:
         assert storage_usage.find(session, context.config.storage_url).files == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_backup_is_made_by_itself_when_the_newest_full_one_is_old(context, engine):
+    daily = replace(context, config=replace(context.config, backup_every_hours=24))
+
+    def asked():
+        timekeeper.ask_for_backup(daily, None)
+        with Session(engine, expire_on_commit=False) as session:
+            return session.scalars(select(Job).where(Job.type == "backup").order_by(Job.created_at)).all()
+
+    def change(job, **columns):
+        with Session(engine) as session, session.begin():
+            session.execute(update(Job).where(Job.id == job.id).values(**columns))
+
+    timekeeper.ask_for_backup(replace(context, config=replace(context.config, backup_every_hours=0)), None)
+    [first] = asked()
+    assert (first.creator_id, first.payload["backup_type"]) == (None, "full")
+    assert len(asked()) == 1  # one is on its way
+    change(first, status="failed", finished_at=now() - timedelta(minutes=59))
+    assert len(asked()) == 1
+    change(first, finished_at=now() - timedelta(minutes=61))
+    second = asked()[1]
+    Runner(context).run(second.id)
+    made = context.vault.list()[0]
+    assert (made.created_by, made.description) == ("System", "Made by itself")
+    change(second, created_at=now() - timedelta(hours=25))
+    assert len(asked()) == 2
+    context.vault.catalog.write(replace(made, snapshot_at=now() - timedelta(hours=25)))
+    assert len(asked()) == 3
+    with Session(engine) as session:
+        assert next_allowed_at(session, BACKUP) is None  # an admin's budget is untouched

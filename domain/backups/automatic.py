@@ -1,0 +1,41 @@
+"""Full backups that nobody has to ask for, every so often. They are not counted against the one an hour that people may ask for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from domain import audit
+from domain.access import SYSTEM
+from domain.backups.manifest import BackupType
+from domain.backups.standing import State, find_standing
+from domain.backups.vault import Vault
+from domain.db import now
+from domain.jobs import periodic
+from domain.jobs.commands import enqueue
+from domain.jobs.commands.enqueue import THE_ONE
+from domain.jobs.models import Job
+from domain.jobs.types import BACKUP
+
+AFTER_A_FAILURE = timedelta(hours=1)
+AFTER_ANOTHER = timedelta(minutes=10)
+
+
+def wanted(session: Session, vault: Vault, every: timedelta) -> bool:
+    """Whether the newest full one that can be restored is older than that, whoever made it, and none is on its way."""
+    if not periodic.wanted(session, BACKUP.name, every=AFTER_ANOTHER, after_a_failure=AFTER_A_FAILURE):
+        return False
+    standing = find_standing(vault)
+    fulls = [each for each in standing.manifests if each.effective_type is BackupType.FULL and standing.states[each.id] is State.VERIFIED]
+    return not any(full.snapshot_at > now() - every for full in fulls)
+
+
+def request(session: Session) -> Job:
+    """Ask for one. Raises IntegrityError where another was asked for a moment before."""
+    metadata: dict[str, Any] = {"backup_type": str(BackupType.FULL), "include_uploads": False, "description": "Made by itself"}
+    job = enqueue(session, BACKUP.name, subject_id=THE_ONE, metadata=metadata)
+    session.flush()
+    audit.record(session, SYSTEM, "backup.requested", job, **metadata)
+    return job

@@ -1,0 +1,103 @@
+"""Backups in a browser: asked for, followed, verified again; by keyboard, in both themes, wide and narrow."""
+
+import shutil
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from adapters.backups import make_vault
+from domain.backups.manifest import BackupType
+from domain.backups.vault import Wish
+from domain.db import now
+from domain.jobs.models import Job
+from tasks.context import make_context
+from tasks.runner import Runner
+from tests.browser.conftest import code_of_now
+from tests.browser.looks import breaches, too_small_to_touch
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def mira(house):
+    return house.admin(name="Mira Sen", email="mira@example.com", role="super_admin")
+
+
+@pytest.fixture
+def vault(house):
+    shutil.rmtree(house.settings.backup_dir, ignore_errors=True)
+    yield make_vault(house.settings)
+    shutil.rmtree(house.settings.backup_dir, ignore_errors=True)
+
+
+@pytest.fixture
+def work(house):
+    """Does what a worker would with the job that waits."""
+    context = make_context(house.settings)
+
+    def run():
+        [job] = house.all(select(Job).where(Job.status == "pending"))
+        Runner(context).run(job.id)
+
+    yield run
+    context.engine.dispose()
+
+
+def test_one_is_asked_for_by_keyboard_followed_to_its_end_and_verified_again(house, visit, mira, vault, work):
+    page = visit(mira, stale=True)
+    page.goto("/system/backups")
+    expect(page.locator("#standing")).to_contain_text("There is no verified backup")
+    page.locator("#make").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#backup_type")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.type("Before the update")
+    page.keyboard.press("Tab")
+    expect(page.locator("#mfa_code")).to_be_focused()
+    page.keyboard.type(code_of_now())
+    page.keyboard.press("Control+Enter")
+    expect(page.locator(".job__state")).to_contain_text("Waits for a worker")
+
+    with Session(house.engine) as session, session.begin():
+        session.execute(update(Job).values(status="processing", started_at=now(), progress_percent=40, stage="Copying the database"))
+    expect(page.get_by_role("progressbar", name="Progress of Backup")).to_have_attribute("value", "40")
+    with Session(house.engine) as session, session.begin():
+        session.execute(update(Job).values(status="pending", started_at=None, progress_percent=0))
+    work()
+    row = page.locator("#results tbody tr")
+    expect(row).to_contain_text("Before the update")
+    expect(row).to_contain_text("Verified")
+    expect(page.locator("#standing")).to_contain_text("The newest verified backup is")
+    expect(page.locator(".job__state")).to_have_count(0)
+    expect(page.get_by_role("img", name="The moment of one backup").or_(page.get_by_role("img", name="Any moment from"))).to_be_visible()
+
+    row.locator("a.open").click()
+    expect(page.get_by_role("heading", name="Can it be trusted?")).to_be_visible()
+    page.get_by_role("button", name="Verify").click()
+    expect(page.locator(".job__state")).to_contain_text("Backup verification")
+    work()
+    expect(page.locator(".job__state")).to_have_count(0)
+    expect(page.locator(".timeline")).to_contain_text("Backup verified")
+
+    page.goto("/system/backups")
+    page.locator("#make").click()
+    expect(page.get_by_role("dialog")).to_contain_text("One an hour")
+
+
+def test_no_view_breaks_wcag_or_scrolls_sideways(house, visit, mira, vault):
+    page = visit(mira)
+    made = [vault.create(Wish(uuid4(), BackupType.FULL, "Before the update of the price lists", "Mira Sen"), lambda *told: None)]
+    made.append(vault.create(Wish(uuid4(), BackupType.INCREMENTAL, None, "System"), lambda *told: None))
+    vault.catalog.write(made[0].with_verification(False, "It is not what was stored.", now()))
+    vault.catalog.document(uuid4()).write_text("{}")
+    views = {
+        "list": lambda: page.goto("/system/backups"),
+        "one": lambda: page.goto(f"/system/backups/{made[1].id}"),
+        "dialog": lambda: (page.goto("/system/backups"), page.locator("#make").click(), expect(page.get_by_role("dialog")).to_be_visible()),
+    }
+    assert breaches(page, views) == {}
+    page.goto("/system/backups")
+    assert too_small_to_touch(page) == []
