@@ -151,7 +151,7 @@ class FolderVault(ABC):
                     look.place()
                 self.catalog.keep(draft, manifest)
             if removing:
-                self.remove_surplus()
+                self.remove_old()
         return manifest
 
     def look_at_uploads(self, draft: Path) -> Look:
@@ -197,19 +197,23 @@ class FolderVault(ABC):
         """Remove what retention no longer keeps; answers what that is."""
         with lock.one_operation(self.folder):
             self.remove_rests()
-            return surplus(self.list()) if dry_run else self.remove_surplus()
+            return surplus(self.list()) if dry_run else self.remove_old()
 
     def remove_rests(self) -> None:
         """What an operation that died left behind, also of the storage's files; called while no other runs."""
         if self.catalog.remove_rests():
             self.sweep_uploads()
 
+    def remove_old(self) -> Sequence[Manifest]:
+        removed = self.remove_surplus()
+        if any(manifest.uploads for manifest in removed):
+            self.sweep_uploads()
+        return removed
+
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = surplus(self.list())
         for manifest in removed:  # children first, so that no chain is ever without its beginning
             self.catalog.remove(manifest.id)
-        if any(manifest.uploads for manifest in removed):
-            self.sweep_uploads()
         return removed
 
     def sweep_uploads(self) -> None:
