@@ -6,7 +6,7 @@ import flask_smorest
 from apispec import APISpec
 from flask import Flask
 
-from api import admins, audit, auth, backups, docs, errors, health, jobs, referrals, refunds, roles, system, webhooks
+from api import admins, audit, auth, backups, docs, errors, health, jobs, referrals, refunds, restores, roles, system, webhooks
 from api.envelope import ErrorAnswer
 from web.inputs.fields import Bound
 
@@ -20,6 +20,7 @@ BLUEPRINTS: tuple[flask_smorest.Blueprint, ...] = (
     referrals.blp,
     refunds.blp,
     refunds.payments,
+    restores.blp,
     roles.blp,
     roles.permissions,
     system.blp,

@@ -13,6 +13,7 @@ from domain.identity.models import Admin, Invitation
 from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Booking, Payment, PayoutStatus, Provider, Referral, ReferralStatus, User, Vendor
 from domain.refunds.models import ProcessingState, Refund, RefundStatus, Requester
+from domain.restores.models import Kind, Restore
 from domain.roles.models import Role
 
 Row = TypeVar("Row")
@@ -202,3 +203,25 @@ def added(session: Session, row: Row) -> Row:
     session.add(row)
     session.flush()
     return row
+
+
+def make_restore(session: Session, **fields: Any) -> Restore:
+    """A restore of an hour ago that was compared with the gateways and acknowledged."""
+    moment = now() - timedelta(hours=1)
+    report: dict[str, Any] = {"agrees": 0, "taken_over": 0, "nothing_found": 0, "differs": 0, "uncertain": 0, "looked_at": 0, "refunds": []}
+    defaults = {
+        "kind": Kind.RESTORE,
+        "backup_id": uuid4(),
+        "reached_at": moment - timedelta(days=1),
+        "requested_by": "Asha Rao",
+        "started_at": moment - timedelta(minutes=2),
+        "swapped_at": moment,
+        "carried": {"refunds": 0, "rows": {}},
+        "left_out": 0,
+        "kept_until": moment + timedelta(hours=72),
+        "report": report,
+        "checked_at": moment,
+        "acknowledged_at": moment,
+        "acknowledged_by": "Asha Rao",
+    }
+    return added(session, Restore(**{**defaults, **fields}))

@@ -171,6 +171,12 @@ ADMIN_WITH = {
     "refunds.reject": Permission.REFUNDS_APPROVE,
     "refunds.retry": Permission.REFUNDS_APPROVE,
     "refunds.show": Permission.REFUNDS_LIST,
+    "restores.acknowledge": Permission.SYSTEM_RESTORE,
+    "restores.check": Permission.SYSTEM_RESTORE,
+    "restores.index": Permission.SYSTEM_RESTORE,
+    "restores.restore": Permission.SYSTEM_RESTORE,
+    "restores.rollback": Permission.SYSTEM_RESTORE,
+    "restores.show": Permission.SYSTEM_RESTORE,
     "roles.change": Permission.ROLES_MANAGE,
     "roles.create": Permission.ROLES_MANAGE,
     "roles.delete": Permission.ROLES_MANAGE,
@@ -197,6 +203,8 @@ OR_WITH = {
     "portal.jobs.index": Permission.JOBS_LIST_ALL,
     "portal.jobs.now": Permission.JOBS_LIST_ALL,
     "portal.jobs.retry_failures": Permission.JOBS_LIST_ALL,
+    "restores.index": Permission.SYSTEM_BACKUP,
+    "restores.show": Permission.SYSTEM_BACKUP,
 }
 
 FRESH_MFA = {  # at the door of the API; the portal's forms ask inside, so that what was typed stays

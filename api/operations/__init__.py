@@ -3,7 +3,7 @@
 One file per noun; the names are those of the views.
 """
 
-from api.operations import admins, audit, auth, backups, jobs, referrals, refunds, roles, system, webhooks
+from api.operations import admins, audit, auth, backups, jobs, referrals, refunds, restores, roles, system, webhooks
 from api.operations.parts import NOTHING, Operation
 
 __all__ = ["NOTHING", "OPERATIONS", "Operation"]
@@ -16,6 +16,7 @@ OPERATIONS: dict[str, Operation] = {
     **jobs.OPERATIONS,
     **referrals.OPERATIONS,
     **refunds.OPERATIONS,
+    **restores.OPERATIONS,
     **roles.OPERATIONS,
     **system.OPERATIONS,
     **webhooks.OPERATIONS,

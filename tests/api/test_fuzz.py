@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from domain import audit
 from domain.access import SYSTEM
 from domain.audit.models import AuditEntry
-from tests.factories import make_admin, make_invitation, make_job, make_referral, make_refund, make_role
+from tests.factories import make_admin, make_invitation, make_job, make_referral, make_refund, make_restore, make_role
 
 SEED = 20251112
 SECRET = "a secret that only this test knows"
@@ -68,6 +68,7 @@ def ids(engine: Engine) -> dict[str, str]:
         entry_id = session.scalars(select(AuditEntry.id).limit(1)).one()
         rows = {"refund_id": str(refund.id), "payment_id": str(refund.payment_id), "job_id": str(job.id), "referral_id": str(referral.id)}
         rows["backup_id"] = str(uuid4())  # of none: made ones need minutes
+        rows["restore_id"] = str(make_restore(session).id)
         people = {"admin_id": str(admin.id), "invitation_id": str(invitation.id)}
         return {**rows, **people, "role_id": role.id, "permission": "refunds:list", "entry_id": str(entry_id)}
 

@@ -7,7 +7,7 @@ from marshmallow import post_load
 from domain.backups.manifest import BackupType
 from domain.pagination import PageRequest
 from web.inputs import Input, Query
-from web.inputs.fields import Choice, Flag, QueryInteger, Text
+from web.inputs.fields import Choice, Flag, Id, Moment, QueryInteger, Text
 
 
 class BackupQuery(Query):
@@ -26,3 +26,30 @@ class BackupRequest(Input):
     )
     include_uploads = Flag(load_default=False, metadata={"description": "With the files of the storage."})
     description = Text(max=500, allow_none=True, load_default=None)
+
+
+class RestoreRequest(Input):
+    backup_id = Id(required=True)
+    confirmation_code = Text(
+        required=True,
+        max=40,
+        metadata={"description": "`RESTORE-` and the UTC date of `target_timestamp`, or else of the backup's `snapshot_at`."},
+    )
+    target_timestamp = Moment(
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "Another moment than the backup's own, after it. Left out: the backup exactly as it is."},
+    )
+
+
+class RollbackRequest(Input):
+    confirmation_code = Text(required=True, max=40, metadata={"description": "`ROLLBACK-` and the UTC date of the restore's `swapped_at`."})
+
+
+class AcknowledgeRequest(Input):
+    note = Text(
+        max=2000,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "How the refunds were made sure of that a gateway could not tell of; needed where there are any."},
+    )

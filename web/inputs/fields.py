@@ -186,6 +186,21 @@ class Day(Said, fields.Date):
         return moment.date()
 
 
+class Moment(Said, fields.AwareDateTime):
+    """A time with its zone; answers it in UTC."""
+
+    default_error_messages = {"invalid": "Send a time with its zone, as in 2025-11-12T10:00:00Z, of the years 1970 to 9999."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            moment, whole_day = read_bound(value)
+        except (ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+        if whole_day:
+            raise self.make_error("invalid")
+        return moment
+
+
 class Bound(Said):
     """One end of a period: (its first moment in UTC, whether a whole day is meant)."""
 

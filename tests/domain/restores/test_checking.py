@@ -1,0 +1,132 @@
+"""After a restore the gateways are asked, and what they paid is never paid again."""
+
+import pytest
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import sessionmaker
+
+from domain.audit.models import AuditEntry
+from domain.jobs.models import Job
+from domain.jobs.outcomes import Again
+from domain.refunds import commands
+from domain.refunds.commands.decision import NotPending
+from domain.refunds.commands.retry import retry
+from domain.refunds.models import ProcessingState, Refund, RefundApproval, RefundAttempt
+from domain.refunds.policy import RefundPolicy
+from domain.refunds.settlement import settle
+from domain.restores.checking import compare
+from domain.restores.commands import acknowledge
+from domain.restores.errors import ApprovalsFrozen
+from domain.restores.models import Restore
+from tests.domain.gateways import ScriptedGateway
+from tests.factories import actor_of, make_admin, make_refund, make_restore
+
+POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
+
+
+@pytest.fixture
+def transactions(engine):
+    return sessionmaker(engine, expire_on_commit=False).begin
+
+
+@pytest.fixture
+def pay(session, transactions):
+    def by(gateway, refund, admin):
+        commands.approve(session, actor_of(admin), POLICY, refund.id, reason="Nobody came")
+        session.commit()
+        return settle(transactions, {"sandbox": gateway}, refund.id)
+
+    return by
+
+
+@pytest.fixture
+def check(session, transactions):
+    """Compares as after a restore of an hour ago; answers the report."""
+
+    def with_(gateway, **fields):
+        restore = make_restore(session, **{"report": None, "checked_at": None, "acknowledged_at": None, "acknowledged_by": None, **fields})
+        session.commit()
+        compare(transactions, {"sandbox": gateway}, restore.id, lambda done, total: None)
+        session.expire_all()
+        report = session.get_one(Restore, restore.id).report
+        session.commit()
+        return report
+
+    return with_
+
+
+def forget(session, refund, status="pending"):
+    """As a backup has it that was made before, where the live data are lost."""
+    session.execute(delete(RefundAttempt).where(RefundAttempt.refund_id == refund.id))
+    session.execute(delete(Job))
+    values = {"status": status, "processing_state": None, "transaction_id": None, "processed_at": None}
+    if status == "pending":
+        session.execute(delete(RefundApproval))
+        values |= {"approved_amount_cents": None, "approved_at": None, "approved_by": None}
+    else:
+        values |= {"processing_state": ProcessingState.QUEUED}
+    session.execute(update(Refund).where(Refund.id == refund.id).values(**values))
+    session.commit()
+
+
+@pytest.mark.parametrize("known_as", ["pending", "approved"])
+@pytest.mark.parametrize("answer", ["ok", "pending"])
+def test_money_that_the_restored_data_do_not_know_of_is_shown_as_paid(session, transactions, pay, check, known_as, answer):
+    refund, admin, gateway = make_refund(session), make_admin(session), ScriptedGateway(answer)
+    pay(gateway, refund, admin)
+    forget(session, refund, known_as)
+
+    report = check(gateway)
+
+    assert (report["taken_over"], report["looked_at"]) == (1, 1)
+    assert report["refunds"][0]["transaction_id"] == gateway.ledger[f"rr-{refund.id}-a1"].gateway_refund_id
+    session.refresh(refund)
+    assert refund.status == ("processed" if answer == "ok" else "approved")
+    assert refund.transaction_id == report["refunds"][0]["transaction_id"]
+    with pytest.raises((NotPending, ApprovalsFrozen)):
+        commands.approve(session, actor_of(admin), POLICY, refund.id, reason="Once more")
+    session.rollback()
+    assert "refund.found_paid" in session.scalars(select(AuditEntry.action)).all()
+    restore = session.scalars(select(Restore)).one()
+    acknowledge(session, actor_of(make_admin(session, "system:restore")), restore.id)
+    refund_id = refund.id
+    session.commit()
+    settle(transactions, {"sandbox": gateway}, refund_id)
+    assert gateway.calls.count("create") == 1
+
+
+def test_while_the_report_is_unread_nothing_is_approved_tried_again_or_sent(session, transactions, pay):
+    admin, gateway = make_admin(session), ScriptedGateway("busy", "declined")
+    queued, declined, waiting = make_refund(session), make_refund(session), make_refund(session)
+    pay(gateway, queued, admin)
+    pay(gateway, declined, admin)
+    make_restore(session, acknowledged_at=None)
+    session.commit()
+    sent, queued_id = list(gateway.calls), queued.id
+
+    for act in (
+        lambda: commands.approve(session, actor_of(admin), POLICY, waiting.id, reason="Nobody came"),
+        lambda: retry(session, actor_of(admin), POLICY, declined.id),
+    ):
+        with pytest.raises(ApprovalsFrozen):
+            act()
+        session.rollback()
+    assert isinstance(settle(transactions, {"sandbox": gateway}, queued_id), Again)
+    assert gateway.calls == sent
+
+
+def test_what_the_gateway_says_otherwise_or_cannot_say_is_named(session, pay, check):
+    admin, gateway = make_admin(session), ScriptedGateway()
+    agreed, failed = make_refund(session), make_refund(session)
+    waiting = make_refund(session)
+    for refund in (agreed, failed):
+        pay(gateway, refund, admin)
+    gateway.status[gateway.ledger[f"rr-{failed.id}-a1"].gateway_refund_id] = "failed"
+
+    report = check(gateway)
+    assert {line["refund_id"]: line["ruling"] for line in report["refunds"]} == {str(agreed.id): "agrees", str(failed.id): "differs"}
+    assert (report["nothing_found"], report["looked_at"]) == (1, 3)
+
+    gateway.lookups_fail = True
+    report = check(gateway)
+    (line,) = [line for line in report["refunds"] if line["refund_id"] == str(waiting.id)]
+    assert (line["ruling"], line["message"]) == ("uncertain", "The look-up failed")
