@@ -169,9 +169,7 @@ class SqliteVault(FolderVault):
         return self.archive.lacks_base()
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
-        for each in self.chain(manifest):
-            self.check_stored(each)
-        self.archive.way_to(manifest, moment)
+        self.archive.way_to(manifest, moment, reading_all=False)
 
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = super().remove_surplus()

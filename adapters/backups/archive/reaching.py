@@ -36,6 +36,8 @@ class Backups(Protocol):
 
     def check_stored(self, manifest: Manifest) -> None: ...
 
+    def check_fit(self, manifest: Manifest) -> None: ...
+
 
 @dataclass(frozen=True)
 class Way:
@@ -89,9 +91,10 @@ class Archive:
         last = list(chain.runs_of(newest))[-1:]
         return not chain.bases(self.backups.list(), last)
 
-    def way_to(self, manifest: Manifest, moment: datetime | None) -> Way:
-        """Raises TargetBeforeBackup, PitrOutOfRange, PitrGap, BackupCorrupt, BackupKeyMismatch. The backup that is begun with is the one
-        before the moment that is nearest to it: there is less to go on over, and the moment is the same."""
+    def way_to(self, manifest: Manifest, moment: datetime | None, *, reading_all: bool = True) -> Way:
+        """The backup that is begun with is the one before the moment that is nearest to it and whole: there is less to go on over, and
+        the moment is the same. Raises TargetBeforeBackup, PitrOutOfRange, PitrGap, BackupCorrupt, BackupKeyMismatch."""
+        self.backups.check_fit(manifest)
         if moment is None or moment == manifest.snapshot_at:
             return Way(manifest)
         verified = [each for each in self.backups.list() if each.verified and each.verified.ok]
@@ -101,20 +104,20 @@ class Archive:
         spans = self.coverage()
         if not spans or moment > spans[-1].end:
             self.refuse_out_of_range(spans)
-        return self.best_way(moment, verified, spans)
+        way = next((Way(each) for each in verified if each.snapshot_at == moment), None)
+        return way or self.best_way(moment, verified, spans, reading_all)
 
-    def best_way(self, moment: datetime, verified: Sequence[Manifest], spans: Sequence[Span]) -> Way:
+    def best_way(self, moment: datetime, verified: Sequence[Manifest], spans: Sequence[Span], reading_all: bool) -> Way:
         damage: BackupCorrupt | None = None
-        if exact := next((each for each in verified if each.snapshot_at == moment), None):
-            return Way(exact)
         for base in chain.bases([each for each in verified if each.snapshot_at < moment], chain.runs(self.store)):
             try:
                 stop = chain.stop_for(base, micros(moment))
                 if stop.lags_behind(micros(moment)):
                     continue
                 for each in self.backups.chain(base.manifest):
-                    self.backups.check_stored(each)
-                rebuilding.check_segments(base, stop.end)
+                    (self.backups.check_stored if reading_all else self.backups.check_fit)(each)
+                if reading_all:
+                    rebuilding.check_segments(base, stop.end)
             except BackupCorrupt as error:
                 damage = damage or error
             else:

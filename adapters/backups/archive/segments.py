@@ -103,6 +103,13 @@ def joined(pieces: list[Piece]) -> Piece:
     return cut(first.segment.origin, first.segment.frame, first.log_header, frames, marks)
 
 
+def part(piece: Piece, segment: Segment) -> Piece:
+    """What a segment held before it was joined with others."""
+    begin, end = ((number - piece.segment.start) * piece.frame_bytes for number in (segment.start, segment.end + 1))
+    marks = tuple(mark for mark in piece.marks if segment.start <= mark.end <= segment.end)
+    return cut(segment.origin, segment.frame, piece.log_header, piece.frames[begin:end], marks)
+
+
 def write_piece(folder: Path, piece: Piece, key: Key | None) -> None:
     """Store the piece; when this returns it is whole and on disk."""
     body = piece.log_header + piece.frames

@@ -9,15 +9,16 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from adapters.backups.archive.segments import Piece, Segment, joined, named, read_piece, write_piece
+from adapters.backups.archive.segments import Piece, Segment, joined, named, part, read_piece, write_piece
 from adapters.backups.catalog import sync
 from adapters.backups.sealing import Key, ending, signing_key
+from domain.backups.errors import BackupCorrupt
 from domain.backups.manifest import signature
 
 FOLDER = "wal"
@@ -103,8 +104,15 @@ class Generation:
         write_piece(self.folder, piece, self.key)
 
     def read(self, segment: Segment) -> Piece:
-        """Raises BackupCorrupt, BackupKeyMismatch."""
-        return read_piece(self.path(segment), self.key)
+        """Also where the archiver has joined it with others since it was listed. Raises BackupCorrupt, BackupKeyMismatch."""
+        for _ in range(3):
+            with suppress(FileNotFoundError):
+                return read_piece(self.path(segment), self.key)
+            for longer in self.segments():
+                if longer.start <= segment.start and segment.end <= longer.end:
+                    with suppress(FileNotFoundError):
+                        return part(read_piece(self.path(longer), self.key), segment)
+        raise BackupCorrupt(f"{self.path(segment).name} is not there.", file=self.path(segment).name)
 
     def join(self, salts: str) -> None:
         """Make fewer files of the segments of a log; across a pause they stay apart, since their names tell of it."""

@@ -38,6 +38,10 @@ class Index:
     backfilled: int
     attempted: int
 
+    @property
+    def all_in_file(self) -> bool:
+        return self.backfilled == self.position.frame
+
 
 def read_index(piece: bytes) -> Index | None:
     """What the beginning of the -shm file says; None while a writer changes it, or where there is no log."""

@@ -19,6 +19,7 @@ from adapters.backups.archive.hold import Hold
 from adapters.backups.archive.moments import micros_now
 from adapters.backups.archive.segments import Mark, Piece, cut
 from adapters.backups.archive.store import Alive, Closed, Generation, Store
+from domain import gate
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Watch:
         self.taken = self.observed = 0  # frames of this log: copied, and known to be committed
         self.marks: list[Mark] = []  # of what is observed and not taken
         self.segments_of_log = 0
+        self.in_file = False  # whether the hold reads in the database file: then nobody waits for it who would begin the log anew
         self.finished: str | None = None
         self.generation = self.take_up()
 
@@ -81,8 +83,10 @@ class Watch:
     def tick(self) -> None:
         if not self.same_file():
             raise LostTrack(f"{self.database} is another file than before")
-        if self.is_new(self.look()):
+        index = self.look()
+        if self.is_new(index) or (index.all_in_file and not self.in_file):
             with self.hold.renewed():
+                self.in_file = index.all_in_file and self.look().position == index.position
                 for piece in self.take_all():
                     self.write(piece)
         else:
@@ -180,8 +184,8 @@ class Watch:
         """Bring all of the log into the database file, so that the next writer begins it anew. Most of it while writers go on; they wait
         for the last few pages, and not for the archive: these are kept in memory until they are let go on."""
         done = self.hold.checkpoint()
-        if done.frames - done.backfilled > FEW_FRAMES:
-            return False  # somebody reads an old state, or writes very much: later
+        if done.frames - done.backfilled > FEW_FRAMES or gate.is_shut(str(self.database)):
+            return False  # somebody reads an old state, or writes very much, or puts other contents into the database: later
         pieces: list[Piece] = []
         patience = PATIENCE * max(1, self.observed * self.size / LONG_LOG)
         with self.hold.writers_waiting(min(patience, 5)) as waiting:
@@ -192,11 +196,12 @@ class Watch:
             done = self.hold.checkpoint()
             with self.hold.renewed():  # which reads in the file from now on, if all is there
                 pass
+        self.in_file = done.frames == done.backfilled
         for piece in pieces:
             self.write(piece)
         if os.fstat(self.log_file).st_size > SPACIOUS_LOG:
             self.hold.checkpoint("TRUNCATE")
-        return done.frames == done.backfilled
+        return self.in_file
 
     # -- where to go on, and how to end --
 

@@ -1,83 +1,27 @@
-"""The archive of a SQLite database: a writer that notes what it did when, and any moment put together again."""
+"""The archive of a SQLite database: any moment put together again, and what is refused."""
 
 import random
+import signal
 import sqlite3
-import sys
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
-from tests.adapters.backups.conftest import silent, vault_of, wish
-from tests.servers.processes import Process
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
+from tests.adapters.backups.conftest import FULL, INCREMENTAL, new_key, silent, vault_of, wish
+from tests.archives import Writer, add_oracle, between, start_archiver, times_in
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.processes
-
-ROOT = Path(__file__).resolve().parents[3]
-ARCHIVE = """
-import logging, signal, sys
-from pathlib import Path
-from threading import Event
-from adapters.backups.archive.process import archive
-from adapters.backups.archive.store import Store
-from adapters.backups.sealing import read_key
-logging.basicConfig(level=logging.INFO)
-stopping = Event()
-signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-key = Path(sys.argv[3]) if len(sys.argv) > 3 else None
-archive(Path(sys.argv[1]), Store(Path(sys.argv[2]), read_key(key)), stopping)
-"""
-
-
-class Writer:
-    """Commits rows, each with its time, and notes when each commit had returned."""
-
-    def __init__(self, database: Path):
-        self.database, self.committed, self.stop = database, [], Event()
-        self.thread = Thread(target=self.write)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-    def write(self):
-        dice = random.Random(3)
-        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=30)) as connection:
-            while not self.stop.is_set():
-                connection.execute("BEGIN IMMEDIATE")
-                at = micros()
-                connection.execute("INSERT INTO oracle (at, filler) VALUES (?, randomblob(?))", (at, dice.randrange(2000)))
-                connection.execute("COMMIT")
-                self.committed.append((at, micros()))
-                self.stop.wait(dice.random() / 100)
-
-    def missing(self, target: datetime, rows: list[int]) -> float:
-        """Seconds between the moment and the first commit before it that is not there; nothing after it may be there."""
-        limit = int(target.timestamp() * 1e6)
-        assert all(at <= limit for at in rows)
-        assert rows == [at for at, _ in self.committed[: len(rows)]]
-        lost = [done for _, done in self.committed[len(rows) :] if done <= limit]
-        return (limit - lost[0]) / 1e6 if lost else 0
-
-
-def micros() -> int:
-    return time.time_ns() // 1000
+with_a_key = pytest.mark.parametrize("key", ["with a key"], indirect=True)
 
 
 @pytest.fixture
 def database(sqlite_database) -> Path:
     file = Path(sqlite_database.renew().removeprefix("sqlite:///"))
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE oracle (id INTEGER PRIMARY KEY, at INTEGER, filler BLOB)")
-        connection.commit()
+    add_oracle(file)
     return file
 
 
@@ -88,13 +32,12 @@ def vault(database, folder, key):
 
 @pytest.fixture
 def archiver(database, folder, key, tmp_path, vault):
-    """Starts the archiver as a process that belongs to the test, and waits until it watches."""
+    """Starts the archiver, and waits until it watches."""
     started = []
 
-    def start() -> Process:
-        arguments = [database, folder, *([tmp_path / "backup.key"] if key else [])]
+    def start():
         before = vault.archiving().until
-        started.append(Process([sys.executable, "-c", ARCHIVE, *arguments], tmp_path / "archiver.log", cwd=ROOT))
+        started.append(start_archiver(database, folder, tmp_path / "backup.key" if key else None, tmp_path / "archiver.log"))
         wait_until(lambda: vault.archiving().until != before, "it watches", seconds=30)
         return started[-1]
 
@@ -105,24 +48,37 @@ def archiver(database, folder, key, tmp_path, vault):
 
 @pytest.fixture
 def restored(vault, tmp_path):
-    """The times in a database as it was at a moment, and the moment that was reached."""
+    """The rows in a database as it was at a moment, and the moment that was reached."""
     count = iter(range(1000))
 
     def at(manifest, moment):
         file = tmp_path / f"restored-{next(count)}.db"
         vault.check_moment(manifest, moment)
         reached = vault.stage(manifest, moment, f"sqlite:///{file}", silent)
-        assert reached <= (moment or reached)
-        with closing(sqlite3.connect(file)) as connection:
-            return [row for (row,) in connection.execute("SELECT at FROM oracle ORDER BY id")], reached
+        assert manifest.snapshot_at <= reached <= (moment or reached)
+        return times_in(file), reached
 
     return at
 
 
-def between(start: datetime, end: datetime, part: float) -> datetime:
-    return start + timedelta(microseconds=int((end - start) / timedelta(microseconds=1) * part))
+def add(database, *times):
+    """Commit rows; answers a moment after that."""
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as connection:
+        for at in times:
+            connection.execute("INSERT INTO oracle (at, filler) VALUES (?, randomblob(3000))", (at,))
+    return datetime.now(UTC)
 
 
+def archived(vault, moment):
+    """Wait until the archive goes as far; answers a moment at which all from before is in it."""
+    return wait_until(lambda: (until := vault.archiving().until) > moment and until, "it is archived", seconds=30)
+
+
+def segments(vault):
+    return sorted((vault.folder / "wal").glob("*/*.wal.*"))
+
+
+@with_a_key
 def test_any_moment_since_the_backup_can_be_had_and_nothing_after_it(database, vault, archiver, restored):
     archiver()
     dice = random.Random(5)
@@ -130,13 +86,152 @@ def test_any_moment_since_the_backup_can_be_had_and_nothing_after_it(database, v
         wait_until(lambda: len(writer.committed) > 20, "it writes")
         manifest = vault.create(wish(), silent)
         count = len(writer.committed)
-        wait_until(lambda: len(writer.committed) > count + 600, "it goes on", seconds=60)
+        wait_until(lambda: len(writer.committed) > count + 300, "it goes on", seconds=60)
         just_now = datetime.now(UTC)
         for part in [1, *(dice.random() for _ in range(11))]:
             target = between(manifest.snapshot_at, just_now, part)
             rows, reached = restored(manifest, target)
-            lag = writer.missing(target, rows)
-            assert lag <= (target - reached).total_seconds() < 5
+            assert writer.missing(target, rows) <= (target - reached).total_seconds() < 5
         [span] = vault.coverage()
         assert span.start == manifest.snapshot_at
         assert span.end >= just_now
+
+
+@with_a_key
+def test_it_goes_on_from_incremental_backups_too_and_over_a_restore(database, vault, archiver, restored, tmp_path):
+    archiver()
+    full = vault.create(wish(FULL), silent)
+    first = archived(vault, add(database, 1))
+    incremental = vault.create(wish(INCREMENTAL), silent)
+    assert incremental.parent_id == full.id
+    second = archived(vault, add(database, 2))
+    side = tmp_path / "side.db"
+    vault.stage(full, first, f"sqlite:///{side}", silent)
+    with closing(sqlite3.connect(side)) as source, closing(sqlite3.connect(database)) as live:
+        source.backup(live)
+    third = archived(vault, datetime.now(UTC))
+    fourth = archived(vault, add(database, 4))
+    rows = [restored(full, moment)[0] for moment in (None, first, second, third, fourth)]
+    assert rows == [[], [1], [1, 2], [1], [1, 4]]
+    assert restored(incremental, fourth)[0] == [1, 4]
+    assert len(vault.coverage()) == 1
+
+
+@with_a_key
+def test_stopped_and_started_again_it_goes_on_where_it_ended(database, vault, archiver, restored, monkeypatch):
+    """Nobody else has the database open then, so SQLite removes the log, and the next one is a new one."""
+    monkeypatch.setattr("adapters.backups.archive.chain.LONGEST_LAG", 0)  # a test stops it for less than what passes for being late
+    process = archiver()
+    manifest = vault.create(wish(), silent)
+    first = archived(vault, add(database, 1))
+    assert process.stop() == 0
+    assert not database.with_name(f"{database.name}-wal").exists()
+    process = archiver()
+    second = archived(vault, add(database, 2))
+    assert [restored(manifest, moment)[0] for moment in (first, second)] == [[1], [1, 2]]
+    process.stop()
+    missed = add(database, 3)
+    archiver()
+    with pytest.raises((PitrGap, PitrOutOfRange)):
+        restored(manifest, missed)
+    later = vault.create(wish(INCREMENTAL), silent)
+    fourth = archived(vault, add(database, 4))
+    assert restored(later, fourth)[0] == [1, 2, 3, 4]
+    with pytest.raises(PitrGap) as refused:
+        restored(manifest, between(missed, later.snapshot_at, 0.5))
+    assert len(refused.value.details["ranges"]) == 2
+    assert refused.value.details["nearest_backup"] == str(later.id)
+    assert len(vault.coverage()) == 2
+
+
+@with_a_key
+def test_moments_that_cannot_be_had_are_refused_with_what_can(database, vault, archiver):
+    archiver()
+    first, second = vault.create(wish(), silent), vault.create(wish(), silent)
+    before = first.snapshot_at - timedelta(seconds=1)
+    with pytest.raises(TargetBeforeBackup) as refused:
+        vault.check_moment(second, between(first.snapshot_at, second.snapshot_at, 0.5))
+    assert refused.value.details["use_backup_id"] == str(first.id)
+    for moment in (before, datetime.now(UTC) + timedelta(hours=1)):
+        with pytest.raises(PitrOutOfRange) as refused:
+            vault.check_moment(first, moment)
+        assert datetime.fromisoformat(refused.value.details["earliest"]) == first.snapshot_at
+
+
+@with_a_key
+def test_what_is_damaged_or_gone_is_refused_and_a_later_backup_goes_around_it(database, vault, archiver, restored, tmp_path):
+    process = archiver()
+    manifest = vault.create(wish(), silent)
+    for number in range(4):
+        last = archived(vault, add(database, number))
+    process.kill_group()
+    files = segments(vault)
+    assert len(files) > 3
+    for number, spoil in enumerate((flip, cut, swap, Path.unlink)):
+        kept = [file.read_bytes() for file in files]
+        spoil(files[-2 - number % 2])
+        with pytest.raises((BackupCorrupt, PitrGap, PitrOutOfRange)):
+            restored(manifest, last)
+        for file, content in zip(files, kept, strict=True):
+            file.write_bytes(content)
+    assert restored(manifest, last)[0] == [0, 1, 2, 3]
+    with pytest.raises(BackupKeyMismatch):
+        other = vault_of(f"sqlite:///{database}", vault.folder, new_key(tmp_path, "other.key"))
+        other.check_moment(manifest, last)
+    with pytest.raises(BackupKeyMismatch):
+        other.stage(manifest, last, f"sqlite:///{tmp_path / 'other.db'}", silent)
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def swap(file):
+    other = next(each for each in segments_beside(file) if each != file)
+    file.write_bytes(other.read_bytes())
+
+
+def segments_beside(file):
+    return sorted(file.parent.glob("*.wal.*"))
+
+
+@with_a_key
+def test_somebody_elses_checkpoints_do_no_harm_while_it_runs(database, vault, archiver, restored):
+    archiver()
+    with Writer(database) as writer:
+        manifest = vault.create(wish(), silent)
+        with closing(sqlite3.connect(database, timeout=5)) as other:
+            for mode in ("TRUNCATE", "RESTART", "FULL", "TRUNCATE"):
+                count = len(writer.committed)
+                wait_until(lambda count=count: len(writer.committed) > count + 40, "it writes", seconds=60)
+                other.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        target = datetime.now(UTC)
+        rows, reached = restored(manifest, target)
+        assert writer.missing(target, rows) <= (target - reached).total_seconds()
+        assert len(vault.coverage()) == 1
+
+
+@with_a_key
+def test_what_no_backup_goes_on_from_is_removed_and_no_more(database, vault, archiver, restored, monkeypatch):
+    monkeypatch.setattr("domain.backups.retention.KEPT_FULLS", 2)
+    process = archiver()
+    made = []
+    for number in range(4):
+        made.append(vault.create(wish(FULL), silent))
+        add(database, *[number] * 400)
+    last = archived(vault, datetime.now(UTC))
+    before = segments(vault)
+    newest = vault.create(wish(FULL), silent)
+    assert {manifest.id for manifest in vault.list()} == {made[3].id, newest.id}
+    assert before[0] not in segments(vault)
+    assert len(restored(made[3], last)[0]) == 1600
+    process.stop(signal.SIGKILL)
+    archiver()
+    vault.prune()
+    assert len(restored(made[3], last)[0]) == 1600
