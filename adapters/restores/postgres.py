@@ -1,9 +1,10 @@
 """PostgreSQL: the restored data are in a database beside the live one, and two renames in one transaction exchange them.
 
-    every table locked against writers -> carry what came late -> rename, which waits until nobody is connected
-    -> everybody is disconnected -> both renames commit
+    first rename: it keeps new connections out, and waits until nobody is connected -> everybody else is disconnected
+    -> alone with the live data: carry what came late -> leave, too -> second rename: it waits as well
+    -> enter the restore in the staged data and leave -> both renames commit
 
-New connections wait for the rename and find the restored data; whoever was disconnected connects anew. Nothing that lasts is set on the
+New connections wait for the renames and find the restored data; whoever was disconnected connects anew. Nothing that lasts is set on the
 way there, so a crash leaves nothing to be taken back but a database to drop.
 """
 
@@ -20,17 +21,14 @@ import psycopg2
 from psycopg2 import errors, sql
 from sqlalchemy import ColumnElement, Connection, Engine, NullPool, Table, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
 
 from adapters.restores.swap import Late, Reading, Swap
 from domain.db import driver_url, dump_json
-from domain.models import metadata
 from domain.restores.carrying import Changes
 from domain.restores.errors import SwapBlocked
 
 TRIES = 5
-LEAVE_SECONDS = 4.5  # PostgreSQL's rename waits five for the others
-LOCK_WAIT = "5s"
+CAUGHT_UP_SECONDS = 1.0  # a rename waits five for the others to leave
 MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
 LONGEST_NAME = 63
@@ -87,55 +85,60 @@ class PostgresSwap(Swap):
         staged = make_url(driver_url(url))
         self.copy_settings(staged.database or "")
         for _ in range(TRIES - 1):
+            mark = self.catch_up(staged, mark, late)
             with suppress(SwapBlocked):
                 return self.try_to_swap(restore_id, staged, mark, late)
-        return self.try_to_swap(restore_id, staged, mark, late)
+        return self.try_to_swap(restore_id, staged, self.catch_up(staged, mark, late), late)
+
+    def catch_up(self, staged: URL, mark: int, late: Late) -> int:
+        """Carry what came meanwhile, as often as there is much of it: the last carrying must fit into the time that a rename waits."""
+        for _ in range(TRIES):
+            began = time.monotonic()
+            with self.reading() as reading, connected(staged) as into:
+                late.carry(reading.connection, into, YoungRows(reading.connection, mark))
+                into.commit()
+                mark = reading.mark
+            if time.monotonic() - began < CAUGHT_UP_SECONDS:
+                break
+        return mark
 
     def try_to_swap(self, restore_id: UUID, staged: URL, mark: int, late: Late) -> int:
-        live_engine, staged_engine = patient_engine(self.url), patient_engine(staged)
         began = time.monotonic()
-        try:
-            with live_engine.connect() as live:
-                hold_writers(live)
-                with staged_engine.begin() as into:
-                    late(live, into, YoungRows(live, mark))
-                staged_engine.dispose()
-                ours = live.execute(text("SELECT pg_backend_pid()")).scalar_one()
-                renaming = Renaming(self, (self.name, self.named(PREVIOUS, restore_id)), (staged.database or "", self.name))
-                renaming.start()
-                try:
-                    self.send_away(renaming, ours)
-                finally:
-                    live.close()  # the last that is connected; what held the writers goes with it
-                    renaming.join()
-        except OperationalError as error:
-            if isinstance(error.orig, errors.LockNotAvailable):
-                raise SwapBlocked("Somebody holds a table for longer than five seconds: find out who, and try again.") from None
-            raise
-        finally:
-            live_engine.dispose()
-            staged_engine.dispose()
-        if renaming.failure is not None:
-            if isinstance(renaming.failure, errors.ObjectInUse):
-                raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays()}.")
-            raise renaming.failure
-        return round((time.monotonic() - began) * 1000)
+        names = (self.name, self.named(PREVIOUS, restore_id)), (staged.database or "", self.name)
+        with self.administering() as cursor, connected(self.url) as live, connected(staged) as into:
+            ours = live.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            renaming = Renaming(self, names)
+            renaming.start()
+            try:
+                if renaming.reaches(0, cursor) and self.send_away(renaming, ours, cursor):
+                    late.carry(live, into, YoungRows(live, mark))
+                    into.commit()
+                    late.finish(into)
+                    live.close()
+                    if renaming.reaches(1, cursor):
+                        into.commit()
+            finally:
+                live.close()
+                into.close()
+                renaming.join()
+        if renaming.failure is None:
+            return round((time.monotonic() - began) * 1000)
+        if isinstance(renaming.failure, errors.ObjectInUse):
+            raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays()}.")
+        raise renaming.failure
 
-    def send_away(self, renaming: Renaming, ours: int) -> None:
-        """Once the rename keeps new ones out, end everybody's connection but ours."""
-        deadline = time.monotonic() + LEAVE_SECONDS
-        with self.administering() as cursor:
-            while time.monotonic() < deadline and renaming.is_alive() and not renaming.holds_the_name(cursor):
-                time.sleep(0.005)
-            while time.monotonic() < deadline and renaming.is_alive():
-                cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> %s", (self.name, ours))
-                others = [pid for (pid,) in cursor.fetchall()]
-                if not others:
-                    return
-                for pid in others:
-                    with suppress(errors.InsufficientPrivilege):
-                        cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
-                time.sleep(0.01)
+    def send_away(self, renaming: Renaming, ours: int, cursor: Any) -> bool:
+        """End everybody's connection but ours; false where they do not go in the time that the rename waits."""
+        while renaming.is_alive():
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> %s", (self.name, ours))
+            others = [pid for (pid,) in cursor.fetchall()]
+            if not others:
+                return True
+            for pid in others:
+                with suppress(errors.InsufficientPrivilege):
+                    cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            time.sleep(0.005)
+        return False
 
     def who_stays(self) -> str:
         with self.administering() as cursor:
@@ -199,7 +202,7 @@ class PostgresSwap(Swap):
 class Renaming(Thread):
     """Both renames, in one transaction of a thread of its own, since the first waits for everybody to leave."""
 
-    def __init__(self, swap: PostgresSwap, *names: tuple[str, str]):
+    def __init__(self, swap: PostgresSwap, names: tuple[tuple[str, str], tuple[str, str]]):
         super().__init__(name="renaming", daemon=True)
         self.names = names
         self.connection = swap.connect_aside()
@@ -216,13 +219,18 @@ class Renaming(Thread):
         finally:
             self.connection.close()
 
-    def holds_the_name(self, cursor: Any) -> bool:
+    def reaches(self, place: int, cursor: Any) -> bool:
+        """Wait until this rename keeps others out; false where it has failed before."""
         question = (
             "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.objid WHERE l.pid = %s AND l.granted"
             " AND l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND d.datname = %s AND l.mode = 'AccessExclusiveLock'"
         )
-        cursor.execute(question, (self.pid, self.names[0][0]))
-        return cursor.fetchone() is not None
+        while self.is_alive():
+            cursor.execute(question, (self.pid, self.names[place][0]))
+            if cursor.fetchone() is not None:
+                return True
+            time.sleep(0.003)
+        return False
 
 
 class YoungRows(Changes):
@@ -236,11 +244,14 @@ class YoungRows(Changes):
         return text(f'age("{table.name}".xmin) <= {self.age}')  # type: ignore[return-value]
 
 
-def hold_writers(live: Connection) -> None:
-    """Until this transaction ends, everybody may read and nobody write."""
-    live.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
-    tables = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-    live.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
+@contextmanager
+def connected(url: URL) -> Iterator[Connection]:
+    engine = patient_engine(url)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def patient_engine(url: URL) -> Engine:

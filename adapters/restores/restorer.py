@@ -53,6 +53,25 @@ class Interrupted:
     step: str
 
 
+@dataclass
+class Last:
+    """What is done while nobody writes."""
+
+    order: Order
+    started_at: datetime
+    reached_at: datetime
+    safety_backup_id: UUID
+    carried: Carried
+
+    def carry(self, live: Connection, staged: Connection, changes: Changes | None) -> None:
+        self.carried = carry_again(live, staged, self.carried, changes)
+
+    def finish(self, staged: Connection) -> None:
+        with Session(staged, expire_on_commit=False) as session:
+            enter(session, self.order, Facts(self.started_at, self.reached_at, self.safety_backup_id, self.carried))
+            session.commit()
+
+
 class LiveRestorer:
     def __init__(self, database_url: str, folder: Path, vault: FolderVault, swap: Swap):
         self.url, self.folder, self.vault, self.swap = driver_url(database_url), folder, vault, swap
@@ -134,13 +153,7 @@ class LiveRestorer:
                 past_return()
                 journal.step("swapping")
 
-                def late(live: Connection, staged: Connection, changes: Changes | None) -> None:
-                    everything = carry_again(live, staged, carried, changes)
-                    with Session(staged, expire_on_commit=False) as session:
-                        enter(session, order, Facts(started_at, reached, safety.id, everything))
-                        session.commit()
-
-                frozen = self.swap.swap(order.id, url, mark, late)
+                frozen = self.swap.swap(order.id, url, mark, Last(order, started_at, reached, safety.id, carried))
             journal.step("swapped", frozen_ms=frozen)
         except BaseException as error:
             self.give_up(order, journal, error)

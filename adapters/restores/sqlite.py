@@ -85,7 +85,8 @@ class SqliteSwap(Swap):
                 read_only(),
                 live_engine.connect() as live,
             ):
-                late(live, staged, changes)
+                late.carry(live, staged, changes)
+                late.finish(staged)
         finally:
             live_engine.dispose()
             staged_engine.dispose()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,8 +21,14 @@ class Reading:
     mark: int
 
 
-Late = Callable[[Connection, Connection, Changes | None], None]
-"""Carries into the second what has changed in the first; nobody else writes meanwhile. Called in transactions that the caller ends."""
+class Late(Protocol):
+    """What comes last, in transactions that the caller ends."""
+
+    def carry(self, live: Connection, staged: Connection, changes: Changes | None) -> None:
+        """Carry what has changed since it was carried before."""
+
+    def finish(self, staged: Connection) -> None:
+        """Enter the restore in the data that are about to become live."""
 
 
 class Swap(ABC):

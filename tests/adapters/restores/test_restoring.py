@@ -1,17 +1,23 @@
 """A whole restore on each engine, by the parts that the portal uses."""
 
+import threading
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 import config
 from adapters.backups import make_vault
 from adapters.restores import make_restorer
+from domain import audit
 from domain.access import operator
+from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
+from domain.db import make_engine
 from domain.identity.models import Admin
 from domain.marketplace.models import User
 from domain.refunds import commands
@@ -24,6 +30,7 @@ from domain.restores.models import Restore
 from domain.restores.restorer import Order
 from tests.domain.gateways import ScriptedGateway
 from tests.factories import actor_of, make_admin, make_refund
+from tests.waiting import within
 
 POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
 
@@ -103,3 +110,45 @@ def test_records_go_back_and_money_does_not(session, engine, vault, restorer):
         assert verify(after, operator()).whole
     assert not restorer.can_roll_back(order.id)
     assert restorer.can_roll_back(back.id)
+
+
+def test_nothing_that_was_acknowledged_is_lost_while_others_write(session, engine, database_url, vault, restorer):
+    """Three writers note acts all the while: each is in the log afterwards, or its writer was told that it is not."""
+    make_refund(session)
+    manifest = back_up(vault)
+    session.close()
+    stop, acknowledged, refused = threading.Event(), [], []
+
+    def write(number):
+        own = make_engine(database_url)
+        count = 0
+        while not stop.is_set():
+            count += 1
+            try:
+                with Session(own) as mine:
+                    audit.record(mine, operator(), "test.happened", mark=f"{number}-{count}")
+                    mine.commit()
+                acknowledged.append(f"{number}-{count}")
+            except OperationalError as error:
+                refused.append(error)
+        own.dispose()
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    try:
+        order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+        restorer.restore(order, silent, nothing)
+        before = len(acknowledged)
+        within(10, lambda: len(acknowledged) > before + 20)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    engine.dispose()
+    with Session(engine) as after:
+        marks = [entry["mark"] for entry in after.scalars(select(AuditEntry.details).where(AuditEntry.action == "test.happened"))]
+        assert set(acknowledged) <= set(marks)
+        assert len(marks) == len(set(marks))
+        assert verify(after, operator()).whole
+        assert after.get_one(Restore, order.id).frozen_ms > 0
