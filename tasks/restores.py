@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
+from domain.access import SYSTEM
+from domain.backups.errors import OperationInProgress
 from domain.db import read_only
 from domain.errors import DomainError
 from domain.identity.models import Admin
-from domain.jobs.outcomes import Done, Failed, Outcome
+from domain.jobs.outcomes import Again, Done, Failed, Outcome
 from domain.restores.checking import compare
-from domain.restores.commands import told
+from domain.restores.commands import record_recovered, told
 from domain.restores.models import Restore
 from domain.restores.restorer import Order
+from tasks.context import Context
 from tasks.work import Work
 
 
@@ -20,16 +24,36 @@ def restore(work: Work) -> Outcome:
     """Only once: where a worker died over it, what is left to do is to say on which side of the swap it stands."""
     restorer = work.context.restorer
     try:
-        if work.job.losses:
+        if work.job.losses or outcome(work):
             restorer.recover()
             return outcome(work) or Failed("RESTORE_INTERRUPTED", "Its worker died before the swap: nothing was changed. Ask for it again.")
         order = order_of(work)
-        (restorer.restore if order.undone_id is None else restorer.roll_back)(order, work.progress, work.past_return)
+        try:
+            (restorer.restore if order.undone_id is None else restorer.roll_back)(order, work.progress, work.past_return)
+        finally:
+            work.context.engine.dispose()  # on PostgreSQL the swap has ended every connection
+    except OperationInProgress:
+        return Again(5, "Waits for another backup or restore to end")
     except DomainError as error:
         return outcome(work) or Failed(error.code, error.message)
-    finally:
-        work.context.engine.dispose()  # on PostgreSQL the swap has ended every connection
     return outcome(work) or Failed("RESTORE_FAILED", "The restored data do not have this restore in them: look at the log.")
+
+
+def recover(context: Context) -> None:
+    """What a worker that starts does first: say on which side of the swap a restore stands whose process died."""
+    try:
+        sides = context.restorer.recover()
+    except OperationInProgress:
+        return
+    if sides:
+        with context.sessions.begin() as session:
+            record_recovered(session, SYSTEM, [(side.restore_id, side.swapped, side.step) for side in sides])
+
+
+def forget_old(context: Context) -> None:
+    """Remove replaced data that were kept for long enough."""
+    with suppress(OperationInProgress):
+        context.restorer.forget_old()
 
 
 def order_of(work: Work) -> Order:

@@ -20,6 +20,7 @@ from domain.jobs import counts, leases, retention, workers
 from domain.refunds import reconcile
 from domain.storage import StorageError
 from domain.traffic.writing import fold_old
+from tasks import restores
 from tasks.cleanup import remove_left_folders, remove_rests
 from tasks.context import Context
 from tasks.presence import Presence
@@ -50,6 +51,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("backup", BACKUP_SECONDS, ask_for_backup),
     ]
     once(context, bell, presence.beat)
+    once(context, bell, recover_restores)
     threads = [Thread(target=every, args=(context, bell, seconds, act), name=name, daemon=True) for name, seconds, act in rounds]
     for thread in threads:
         thread.start()
@@ -68,6 +70,10 @@ def once(context: Context, bell: Bell, act: Callable[[Context, Bell], None]) -> 
         log.warning("%s could not reach the database (%s)", act.__name__, type(error).__name__)
     except Exception:  # the next round may do better; a round that ended its thread would never come again
         log.exception("%s failed", act.__name__)
+
+
+def recover_restores(context: Context, _bell: Bell) -> None:
+    restores.recover(context)
 
 
 def sweep(context: Context, bell: Bell) -> None:
@@ -167,3 +173,4 @@ def tidy(context: Context, _bell: Bell) -> None:
         with context.sessions.begin() as session:
             forget(session)
     remove_left_folders(context)
+    restores.forget_old(context)

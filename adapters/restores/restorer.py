@@ -12,14 +12,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -30,8 +31,9 @@ from adapters.restores.journal import Journal, journals
 from adapters.restores.swap import Swap
 from domain.backups.errors import InsufficientStorage, OperationInProgress, SchemaNewer
 from domain.backups.manifest import BackupType, Manifest
-from domain.backups.vault import Progress, Wish
+from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
+from domain.errors import DomainError
 from domain.restores.carrying import Carried, Changes, carry, carry_again
 from domain.restores.commands import Facts, enter
 from domain.restores.errors import NothingToRollBack, RestoreFailed
@@ -158,7 +160,8 @@ class LiveRestorer:
         except BaseException as error:
             self.give_up(order, journal, error)
             raise
-        self.conclude(order.id, journal, frozen)
+        self.note(order.id, frozen_ms=frozen)
+        self.conclude(order.id, journal, scaled(progress, 92, 99))
 
     def safety_backup(self, order: Order, progress: Progress) -> Manifest:
         wish = Wish(
@@ -201,21 +204,35 @@ class LiveRestorer:
         if not keep:
             self.swap.drop_stage(restore_id)
 
-    def conclude(self, restore_id: UUID, journal: Journal, frozen: int | None) -> None:
-        """The swap is made: what is left is to tidy up."""
+    def conclude(self, restore_id: UUID, journal: Journal, progress: Progress) -> None:
+        """The swap is made: what is left can be done again by whoever comes after a crash."""
         with suppress(Exception):
             self.swap.drop_stage(restore_id)
-        if frozen is not None:
-            self.note_freeze(restore_id, frozen)
+        journal.step("bringing back files")
+        self.bring_back_files(restore_id, progress)
         journal.step("done")
 
-    def note_freeze(self, restore_id: UUID, frozen: int) -> None:
+    def bring_back_files(self, restore_id: UUID, progress: Progress) -> None:
+        """Files that the storage lacks are added, none is changed; what cannot be brought back is told, and does not undo the restore."""
+        row = self.row(restore_id)
+        if row is None or row.backup_id is None or row.uploads is not None:
+            return
+        try:
+            manifest = self.vault.get(row.backup_id)
+            if manifest.uploads is None:
+                return
+            report = asdict(self.vault.restore_uploads(manifest, progress))
+        except (DomainError, OSError) as error:
+            report = {**asdict(UploadsReport()), "problem": str(error)}
+        self.note(restore_id, uploads=report)
+
+    def note(self, restore_id: UUID, **facts: Any) -> None:
         engine = make_engine(self.url)
         try:
             with Session(engine) as session, session.begin():
-                session.get_one(Restore, restore_id).frozen_ms = frozen
+                session.execute(update(Restore).where(Restore.id == restore_id).values(**facts))
         except SQLAlchemyError as error:
-            log.warning("how long nobody could write was not noted: %s", type(error).__name__)
+            log.warning("restore %s is done, and %s was not noted: %s", restore_id, " and ".join(facts), type(error).__name__)
         finally:
             engine.dispose()
 
@@ -230,7 +247,7 @@ class LiveRestorer:
                 continue
             step, swapped = journal.last, self.row(journal.restore_id) is not None
             if swapped:
-                self.conclude(journal.restore_id, journal, None)
+                self.conclude(journal.restore_id, journal, lambda percent, stage: None)
             else:
                 self.swap.drop_stage(journal.restore_id)
                 journal.step("failed", reason=f"its process died while {step}")

@@ -92,6 +92,7 @@ OPERATIONS = {
                     **RESTORE,
                     "carried": {"admin_users": 5, "background_jobs": 310, "audit_entries": 42},
                     "left_out": [],
+                    "uploads": None,
                     "report": REPORT,
                     "can_roll_back": True,
                     "checking_job_id": None,

@@ -67,6 +67,17 @@ class ReportSchema(Schema):
     refunds = fields.List(fields.Nested(ComparedRefundSchema), required=True, metadata={"description": "At most 500 of them."})
 
 
+class UploadsReportSchema(Schema):
+    added = fields.Integer(required=True, metadata={"description": "Stored files that were not there and are again."})
+    added_bytes = fields.Integer(required=True)
+    same = fields.Integer(required=True)
+    changed = fields.Integer(required=True, metadata={"description": "There with another content, and left so."})
+    missing = fields.Integer(required=True, metadata={"description": "Not there, and could not be brought back."})
+    changed_names = fields.List(fields.String(), required=True, metadata={"description": "The first twenty."})
+    missing_names = fields.List(fields.String(), required=True, metadata={"description": "The first twenty."})
+    problem = fields.String(required=True, allow_none=True, metadata={"description": "What stopped it."})
+
+
 class LeftOutSchema(Schema):
     table = fields.String(required=True, attribute="table_name")
     row = fields.Dict(required=True, attribute="contents")
@@ -76,6 +87,7 @@ class LeftOutSchema(Schema):
 class RestoreDetailSchema(RestoreSchema):
     carried = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True, metadata={"description": "Live rows by table."})
     left_out = fields.List(fields.Nested(LeftOutSchema), required=True, metadata={"description": "Live rows that did not fit."})
+    uploads = fields.Nested(UploadsReportSchema, required=True, allow_none=True, metadata={"description": "Null: the backup has no files."})
     report = fields.Nested(ReportSchema, required=True, allow_none=True)
     can_roll_back = fields.Boolean(required=True)
     checking_job_id = fields.UUID(required=True, allow_none=True)
@@ -99,6 +111,7 @@ def detailed(detail: Detail) -> dict[str, Any]:
     return listed(detail.restore) | {
         "carried": detail.restore.carried["rows"],
         "left_out": detail.left_out,
+        "uploads": detail.restore.uploads,
         "report": detail.restore.report,
         "can_roll_back": detail.can_roll_back,
         "checking_job_id": detail.checking and detail.checking.id,

@@ -158,7 +158,8 @@ def show(restore_id: UUID, as_json: bool) -> None:
     found = queries.get_restore(db.session(), operator(), restorer(), restore_id)
     if as_json:
         report = found.restore.report
-        more = {"report": report, "acknowledged_at": found.restore.acknowledged_at and commands.utc(found.restore.acknowledged_at)}
+        read_at = found.restore.acknowledged_at
+        more = {"uploads": found.restore.uploads, "report": report, "acknowledged_at": read_at and commands.utc(read_at)}
         left_out = [{"table": row.table_name, "row": row.contents, "reason": row.reason} for row in found.left_out]
         click.echo(json.dumps({**told(found.restore), "carried": found.restore.carried["rows"], "left_out": left_out, **more}))
         return
@@ -172,6 +173,10 @@ def said(restore: Restore) -> str:
         f"{restore.kind.title()} {restore.id}: the data are those of {moment(restore.reached_at)}.",
         f"{restore.carried['refunds']} refunds that were decided for since stay as they were; {restore.left_out} rows did not fit.",
     ]
+    if restore.uploads is not None:
+        lines.append(f"Stored files: {restore.uploads['added']} brought back, {restore.uploads['changed']} changed since and left so.")
+        lines += [printable(f"  could not be brought back: {name}") for name in restore.uploads["missing_names"]]
+        lines += [printable(f"  stopped: {restore.uploads['problem']}")] if restore.uploads["problem"] else []
     if restore.report is None:
         lines.append("The refunds are not compared with the gateways yet: a worker does it, or `flask backup report ID --compare`.")
     else:

@@ -41,6 +41,7 @@ class Restore(Identified):
     safety_backup_id: Mapped[UUID | None]
     carried: Mapped[JsonObject]
     left_out: Mapped[int] = mapped_column(default=0)
+    uploads: Mapped[JsonObject | None]
     kept_until: Mapped[Timestamp | None]
     rolled_back_at: Mapped[Timestamp | None]
     report: Mapped[JsonObject | None]

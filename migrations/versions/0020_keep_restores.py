@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("safety_backup_id", sa.Uuid(), nullable=True),
         sa.Column("carried", JSON, nullable=False),
         sa.Column("left_out", sa.Integer(), nullable=False),
+        sa.Column("uploads", JSON, nullable=True),
         sa.Column("kept_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("rolled_back_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("report", JSON, nullable=True),

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload, sessionmaker
 import config
 from adapters.backups import make_vault
 from adapters.restores import make_restorer
+from adapters.storage import make_storage
 from domain import audit
 from domain.access import operator
 from domain.audit.models import AuditEntry
@@ -152,3 +153,26 @@ def test_nothing_that_was_acknowledged_is_lost_while_others_write(session, engin
         assert len(marks) == len(set(marks))
         assert verify(after, operator()).whole
         assert after.get_one(Restore, order.id).frozen_ms > 0
+
+
+def test_stored_files_that_are_gone_come_back_and_none_is_changed(session, engine, settings, vault, restorer, tmp_path):
+    storage, source = make_storage(settings), tmp_path / "source"
+
+    def keep(name, content):
+        source.write_text(content)
+        storage.save(name, source)
+
+    for name in ("exports/kept.csv", "exports/gone.csv", "exports/changed.csv"):
+        keep(name, name)
+    session.close()
+    manifest = vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao", uploads=True), silent)
+    storage.delete("exports/gone.csv")
+    keep("exports/changed.csv", "written since")
+
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    restorer.restore(order, silent, nothing)
+
+    engine.dispose()
+    with Session(engine) as after:
+        report = after.get_one(Restore, order.id).uploads
+    assert (report["added"], report["same"], report["changed"], report["problem"]) == (1, 1, 1, None)
