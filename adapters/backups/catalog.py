@@ -14,10 +14,15 @@ from domain.backups.errors import BackupCorrupt, BackupNotFound
 from domain.backups.manifest import Manifest
 
 UNFINISHED = ".unfinished"
+COPY = "manifest.json"
+ID = "????????-????-????-????-????????????"
 
 
 class Catalog:
-    """`folder/<id>/` has a backup's files, `folder/<id>.json` its manifest, written last: without it there is no backup."""
+    """`folder/<id>/` has a backup's files, `folder/<id>.json` its manifest, written last: without it there is no backup.
+
+    The files have a copy of it among them: from that a manifest that was lost is entered again.
+    """
 
     def __init__(self, folder: Path, signing: bytes):
         self.folder, self.signing = folder, signing
@@ -38,7 +43,11 @@ class Catalog:
                 names.append(path.stem)
             except BackupNotFound:  # removed a moment ago
                 pass
-        return sorted(names)
+        return sorted([*names, *(path.name for path in self.lost())])
+
+    def lost(self) -> Sequence[Path]:
+        """The folders of backups whose manifest is gone."""
+        return [path for path in self.folder.glob(ID) if (path / COPY).exists() and not path.with_name(f"{path.name}.json").exists()]
 
     def get(self, backup_id: UUID) -> Manifest:
         return self.read(self.document(backup_id))
@@ -55,7 +64,7 @@ class Catalog:
         return manifest
 
     def documents(self) -> Iterator[Path]:
-        yield from self.folder.glob("????????-????-????-????-????????????.json")
+        yield from self.folder.glob(f"{ID}.json")
 
     def document(self, backup_id: UUID) -> Path:
         return self.folder / f"{backup_id}.json"
@@ -81,17 +90,26 @@ class Catalog:
         self.write(manifest)
 
     def write(self, manifest: Manifest) -> None:
-        path = self.document(manifest.id)
-        draft = path.with_suffix(f".{os.getpid()}.part")
-        with draft.open("wb") as file:
-            file.write(manifests.write(manifest, self.signing))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync(self.folder)
+        document = manifests.write(manifest, self.signing)
+        write_whole(self.document(manifest.id), document)
+        if self.files(manifest.id).is_dir():
+            write_whole(self.files(manifest.id) / COPY, document)
+
+    def read_copy(self, backup_id: UUID) -> Manifest:
+        """The manifest as the backup's own folder has it. Raises BackupNotFound, BackupCorrupt."""
+        try:
+            manifest = manifests.read((self.files(backup_id) / COPY).read_bytes(), self.signing)
+        except FileNotFoundError:
+            raise BackupNotFound from None
+        except OSError as error:
+            raise BackupCorrupt(f"The copy of the manifest cannot be read: {error.strerror}.") from None
+        if manifest.id != backup_id:
+            raise BackupCorrupt("The manifest in the backup's folder is another backup's.")
+        return manifest
 
     def remove(self, backup_id: UUID) -> None:
-        """The manifest first: a backup without its files must never be listed."""
+        """The manifest first: a backup without its files must never be listed. Its copy before that, or it would pass for a lost one."""
+        (self.files(backup_id) / COPY).unlink(missing_ok=True)
         self.document(backup_id).unlink(missing_ok=True)
         sync(self.folder)
         shutil.rmtree(self.files(backup_id), ignore_errors=True)
@@ -103,11 +121,21 @@ class Catalog:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("*.part"):
             path.unlink(missing_ok=True)
-        for path in self.folder.glob("????????-????-????-????-????????????"):
-            if path.is_dir() and not path.with_name(f"{path.name}.json").exists():
+        for path in self.folder.glob(ID):
+            if path.is_dir() and not path.with_name(f"{path.name}.json").exists() and not (path / COPY).exists():
                 unfinished.append(path)
                 shutil.rmtree(path, ignore_errors=True)
         return bool(unfinished)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync(path.parent)
 
 
 def sync(folder: Path) -> None:

@@ -31,8 +31,9 @@ from domain.backups.errors import (
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Archiving, Finding, Progress, Span, UploadsReport, Wish
+from domain.backups.vault import Archiving, Finding, Progress, Rebuilt, Span, UploadsReport, Wish
 from domain.db import now
+from domain.errors import DomainError
 from domain.storage import Storage
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -193,6 +194,24 @@ class FolderVault(ABC):
             self.catalog.write(manifest)
         return manifest
 
+    def rebuild_catalog(self) -> Rebuilt:
+        """Enter again the backups whose files are there and whose manifest is lost or cannot be read: by the copy among the files, if that
+        is signed with our key and speaks of these files."""
+        entered, refused = [], {}
+        with self.one_operation():
+            for name in self.damaged():
+                try:
+                    manifest = self.catalog.read_copy(UUID(name))
+                    self.check_stored(manifest)
+                except (BackupNotFound, ValueError):
+                    refused[name] = "There is no folder of that name with a copy of the manifest."
+                except DomainError as error:
+                    refused[name] = error.message
+                else:
+                    self.catalog.write(manifest)
+                    entered.append(manifest)
+        return Rebuilt(entered, refused)
+
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]:
         """Remove what retention no longer keeps; answers what that is."""
         with lock.one_operation(self.folder):
@@ -300,7 +319,8 @@ class FolderVault(ABC):
     def examine_newest(self) -> Finding:
         verified = next((manifest for manifest in self.list() if manifest.verified and manifest.verified.ok), None)
         if damaged := self.damaged():
-            return Finding("backups", False, f"{len(damaged)} cannot be read ({damaged[0]}...)", "Move them away, and make a new one")
+            advice = "Run flask backup catalog rebuild; what it refuses, move away"
+            return Finding("backups", False, f"{len(damaged)} cannot be read ({damaged[0]}...)", advice)
         if verified is None:
             return Finding("backups", False, "there is no verified one", "Make one: flask backup create")
         age = now() - verified.snapshot_at

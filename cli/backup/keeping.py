@@ -9,7 +9,7 @@ from cli.backup.group import as_json, backup, backup_id
 from cli.backup.showing import facts, line, progress_bar, size
 from cli.printing import moment, printable
 from domain.access import operator
-from domain.backups.commands import record_checked, record_removed
+from domain.backups.commands import record_checked, record_entered, record_removed
 from domain.backups.errors import BackupCorrupt
 from domain.backups.queries import get_backup, list_backups
 from domain.pagination import PageRequest
@@ -109,4 +109,34 @@ def check(as_json: bool) -> None:
         for finding in findings:
             click.echo(line(finding))
     if not all(finding.ok for finding in findings):
+        click.get_current_context().exit(1)
+
+
+@backup.group("catalog")
+def catalog() -> None:
+    """The list of backups: one signed manifest beside each backup's folder, and a copy in it."""
+
+
+@catalog.command("rebuild")
+@as_json
+def rebuild(as_json: bool) -> None:
+    """Enter again the backups whose manifest was lost or is damaged, from the copy among their files. Exit 1 if one cannot be.
+
+    \b
+    Example: flask backup catalog rebuild
+    """
+    rebuilt = vault().rebuild_catalog()
+    with writing() as session:
+        for manifest in rebuilt.entered:
+            record_entered(session, operator(), manifest)
+    if as_json:
+        entered = [str(manifest.id) for manifest in rebuilt.entered]
+        click.echo(json.dumps({"entered": entered, "refused": dict(rebuilt.refused), "total": len(vault().list())}))
+    else:
+        for manifest in rebuilt.entered:
+            click.echo(f"{manifest.id}  {moment(manifest.snapshot_at)}  is in the catalog again")
+        for name, reason in rebuilt.refused.items():
+            click.echo(f"{name}  {reason}", err=True)
+        click.echo(f"{len(vault().list())} are in the catalog.")
+    if rebuilt.refused:
         click.get_current_context().exit(1)

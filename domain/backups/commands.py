@@ -90,6 +90,11 @@ def record_damaged(session: Session, actor: Actor, backup_id: UUID, what: str, j
     audit.record(session, actor, "backup.damaged", object_type="backups", object_id=backup_id, after=found, job_id=job_id)
 
 
+def record_entered(session: Session, actor: Actor, manifest: Manifest) -> None:
+    """Note that a backup whose manifest was lost is in the catalog again."""
+    audit.record(session, actor, "backup.entered", object_type="backups", object_id=manifest.id, after=summary(manifest))
+
+
 def record_removed(session: Session, actor: Actor, manifest: Manifest) -> None:
     audit.record(session, actor, "backup.removed", object_type="backups", object_id=manifest.id, before=summary(manifest))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,6 +43,14 @@ class Span:
 
     start: datetime
     end: datetime
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What was entered in the catalog again, and what could not be: the name of the folder, and why."""
+
+    entered: Sequence[Manifest]
+    refused: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,9 @@ class Vault(Protocol):
     def restore_uploads(self, manifest: Manifest, progress: Progress) -> UploadsReport:
         """Bring back the files of the storage that the backup has and that are not there: nothing is removed or written over. Refuses
         nothing; what went wrong is in the report. Progress is from 0 to 100. Call while one operation runs."""
+
+    def rebuild_catalog(self) -> Rebuilt:
+        """Enter again the backups whose files are there and whose manifest is lost or cannot be read."""
 
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]: ...
 

@@ -64,6 +64,7 @@ ACTIONS = {
     "backup.verification_requested": Look("Backup verification asked for", "", "play"),
     "backup.damaged": Look("Backup found damaged", "danger", "shield-alert"),
     "backup.verified": Look("Backup verified", "success", "shield-check"),
+    "backup.entered": Look("Backup entered in the catalog again", "", "layers"),
     "backup.removed": Look("Backup removed", "danger", "trash-2"),
     "restore.requested": Look("Restore asked for", "danger", "play"),
     "restore.rollback_requested": Look("Rollback asked for", "danger", "play"),

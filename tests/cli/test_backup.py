@@ -50,7 +50,7 @@ def test_create_with_the_files_of_the_storage(run, app, session, tmp_path):
 
 def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
     row = json.loads(run("create", "--json").stdout)
-    file = next(app.extensions["vault"].catalog.files(row["id"]).iterdir())
+    file = next(app.extensions["vault"].catalog.files(row["id"]).glob("*.zst"))
     file.write_bytes(b"nothing of it")
     refused(run("verify", row["id"]), "is not what was stored")
     assert "DAMAGED" in run("list").stdout
@@ -104,3 +104,18 @@ def test_coverage_says_which_moments_can_be_restored(run):
     assert said["earliest"] == said["latest"] == said["spans"][0]["from"]
     assert said["earliest"].startswith(made["snapshot_at"][:19])
     assert said["earliest"] in run("coverage").stdout
+
+
+def test_a_lost_manifest_is_entered_again(run, app, session):
+    row = json.loads(run("create", "--json").stdout)
+    folder = app.extensions["vault"].folder
+    (folder / f"{row['id']}.json").unlink()
+    assert row["id"] in run("list").stderr
+    assert f"{row['id']}  " in run("catalog", "rebuild").stdout
+    assert json.loads(run("list", "--json").stdout)["backups"][0]["id"] == row["id"]
+    assert session.scalars(select(AuditEntry.action).order_by(AuditEntry.sequence)).all() == ["backup.created", "backup.entered"]
+    (folder / f"{row['id']}.json").unlink()
+    (folder / row["id"] / "manifest.json").write_text("{}")
+    refused = run("catalog", "rebuild", "--json")
+    assert refused.exit_code == 1
+    assert list(json.loads(refused.stdout)["refused"]) == [row["id"]]

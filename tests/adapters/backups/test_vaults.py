@@ -45,13 +45,17 @@ def test_it_is_put_together_again_before_it_counts_and_says_what_is_in_it(backup
     assert left_in(vault.folder) == [str(backup.id), f"{backup.id}.json"]
 
 
+def stored_files(vault, backup):
+    return [vault.catalog.files(backup.id) / stored.name for stored in backup.files]
+
+
 def test_nothing_of_the_data_can_be_read_without_the_key(backup, vault):
-    stored = b"".join(path.read_bytes() for path in vault.catalog.files(backup.id).iterdir())
+    stored = b"".join(path.read_bytes() for path in stored_files(vault, backup))
     assert stored.startswith(b"age-encryption.org/v1") == (vault.key is not None)
 
 
 def test_any_flipped_byte_and_any_cut_is_found(backup, vault):
-    files = sorted(vault.catalog.files(backup.id).iterdir())
+    files = stored_files(vault, backup)
     dice = random.Random(7)
     for number in range(60):
         file = files[number % len(files)]
@@ -70,7 +74,7 @@ def spoil(file: Path, whole: bytes, dice: random.Random, cut: bool) -> None:
 
 
 def test_a_file_that_is_gone_is_found(backup, vault):
-    next(vault.catalog.files(backup.id).iterdir()).unlink()
+    stored_files(vault, backup)[0].unlink()
     with pytest.raises(BackupCorrupt, match="is not there"):
         vault.verify(backup.id, silent)
 
@@ -94,6 +98,28 @@ def test_a_changed_manifest_is_no_manifest(backup, vault, change):
     assert vault.list() == []
     assert vault.damaged() == [str(backup.id)]
     assert not next(finding for finding in vault.examine() if finding.name == "backups").ok
+
+
+def test_a_lost_manifest_is_entered_again_from_its_copy_and_a_forged_one_is_not(backup, vault):
+    other = vault.create(wish(), silent)
+    lost = vault.folder / f"{backup.id}.json"
+    lost.unlink()
+    (vault.folder / f"{other.id}.json").write_text("{")
+    assert vault.damaged() == sorted([str(backup.id), str(other.id)])
+    vault.prune()
+    rebuilt = vault.rebuild_catalog()
+    assert {each.id for each in rebuilt.entered} == {backup.id, other.id}
+    assert list(vault.list()) == [other, backup]
+    assert (vault.damaged(), vault.rebuild_catalog().entered) == ([], [])
+    copy = vault.catalog.files(backup.id) / "manifest.json"
+    lost.unlink()
+    genuine = copy.read_text()
+    for content in (genuine.replace("Before", "Behind"), (vault.catalog.files(other.id) / "manifest.json").read_text()):
+        copy.write_text(content)
+        assert list(vault.rebuild_catalog().refused) == [str(backup.id)]
+    copy.write_text(genuine)
+    stored_files(vault, backup)[0].write_bytes(b"nothing of it")
+    assert "is not what was stored" in vault.rebuild_catalog().refused[str(backup.id)]
 
 
 def test_a_manifest_under_another_backups_name_is_not_believed(backup, vault):
