@@ -17,6 +17,7 @@ import migrations
 from domain.db import make_engine
 from tests.databases import PostgresDatabase, SqliteDatabase
 from tests.once import CompiledOnce, TemplatesOnce
+from tests.servers.pgbackrest import ArchivedPostgres
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 from tests.servers.tools import missing
@@ -32,6 +33,13 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def archived() -> Iterator[ArchivedPostgres]:
+    """A cluster of its own that archives its log into a pgBackRest repository."""
+    with ArchivedPostgres() as server:
         yield server
 
 

@@ -67,7 +67,7 @@ class Piece:
 class Contents:
     encrypted: bool
     backups: Sequence[Stored]  # oldest first
-    archive_ids: Mapping[str, str]  # of the archives, by the cluster's system identifier
+    archived: Mapping[str, str]  # the newest piece of the log that came, by the cluster's system identifier
 
     def labelled(self, label: str) -> Stored | None:
         return next((each for each in self.backups if each.label == label), None)
@@ -90,7 +90,7 @@ class Repository:
         return Contents(
             encrypted=stanza["cipher"] != "none",
             backups=[stored(each, archives, clusters) for each in stanza["backup"]],
-            archive_ids={clusters[number][0]: name for number, name in archives.items()},
+            archived={clusters[each["database"]["id"]][0]: each["max"] for each in stanza["archive"] if each["max"]},
         )
 
     def check_status(self, stanza: dict[str, Any]) -> None:
@@ -154,7 +154,8 @@ class Repository:
         return found
 
     def restore(self, label: str, data: Path, target: Sequence[str], tick: Callable[[str], None]) -> None:
-        options = [f"--set={label}", f"--pg1-path={data}", "--target-action=promote", "--archive-mode=off", *target]
+        places = [f"--pg1-path={data}", f"--tablespace-map-all={data}.tablespaces"]
+        options = [f"--set={label}", *places, "--target-action=promote", "--archive-mode=off", *target]
         self.act("restore", *options, "--log-level-console=detail", tick=tick, config=self.restore_config)
 
     def expire(self, label: str) -> None:

@@ -46,7 +46,8 @@ class Restoring:
     def look_through(self, url: URL, manifest: Manifest, progress: Progress) -> str:
         """All pages and indexes, by pg_amcheck; the functions it needs are gone from the database afterwards."""
         assert manifest.archive is not None
-        if sorts_otherwise(url):
+        otherwise, had_it = sorts_otherwise(url), has_extension(url)
+        if otherwise:
             return "indexes not looked through, since this machine sorts words in another way than the server's"
         command = [server_programs(manifest.archive["major"]) / "pg_amcheck", "--install-missing", "--jobs=2", f"--database={url.database}"]
         programs = Programs(self.programs.account, self.programs.folder, {**os.environ, **surroundings(url)})
@@ -56,8 +57,9 @@ class Restoring:
             raise BackupCorrupt(f"The database in the backup is damaged itself: {words}")
         if status != 0:
             raise EngineUnavailable(f"pg_amcheck failed: {words}")
-        with connected(url) as connection, connection.begin():
-            connection.execute(text("DROP EXTENSION IF EXISTS amcheck"))
+        if not had_it:
+            with connected(url) as connection, connection.begin():
+                connection.execute(text("DROP EXTENSION IF EXISTS amcheck"))
         return "all pages and indexes sound"
 
     def copy(self, source: URL, target: URL, manifest: Manifest, progress: Progress) -> None:
@@ -87,6 +89,11 @@ def restoring(progress: Progress) -> Callable[[str], None]:
         progress(72 + 0.12 * percent, "Restoring it aside")
 
     return tick
+
+
+def has_extension(url: URL) -> bool:
+    with connected(url) as connection:
+        return connection.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'")).scalar() is not None
 
 
 def sorts_otherwise(url: URL) -> bool:

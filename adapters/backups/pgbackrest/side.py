@@ -37,6 +37,7 @@ archive_mode = off
 wal_level = minimal
 max_wal_senders = 0
 max_connections = 20
+max_prepared_transactions = 100
 max_logical_replication_workers = 0
 autovacuum = off
 fsync = off
@@ -123,7 +124,8 @@ class Side:
             self.programs.account.own(file)
 
     def remove(self) -> None:
-        shutil.rmtree(self.data, ignore_errors=True)
+        for folder in (self.data, self.data.with_name(f"{DATA}.tablespaces")):
+            shutil.rmtree(folder, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 
     def failure(self) -> Exception:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.backups.catalog import UNFINISHED
 from adapters.backups.pgbackrest import live, side
-from adapters.backups.pgbackrest.live import Pinned, Server
+from adapters.backups.pgbackrest.live import Pinned, Server, place
 from adapters.backups.pgbackrest.moments import BEHIND, Moments
 from adapters.backups.pgbackrest.programs import Account, Programs
 from adapters.backups.pgbackrest.repository import Repository, Stored
@@ -39,7 +39,8 @@ from domain.errors import DomainError
 log = logging.getLogger(__name__)
 
 OLDEST_MAJOR = 15  # the first with pg_backup_start and pg_checkpoint, which the setup grants
-ARCHIVED_WITHIN, GLANCE = 60.0, 1.5  # seconds that an operation, and a look, may wait for the archive
+ARCHIVED_WITHIN = 60.0  # seconds that an operation waits for the archive
+GONE = "It is not in pgBackRest's repository any more."
 UNREAD = "pgbackrest"  # for the fingerprint of a passphrase that cannot be read here
 ROOM = 256_000_000  # for the write-ahead log that is replayed, and what a server makes of its own
 
@@ -161,7 +162,7 @@ class PgBackRestVault(FolderVault):
     def described(
         self, wish: Wish, parent: Manifest | None, server: Server, made: Stored, at: Pinned, started_at: datetime, progress: Progress
     ) -> Manifest:
-        seen = facts(at.connection, contents(at.connection, progress) if at.exact else {})
+        seen = facts(at.connection, contents(at.connection, lambda percent, stage: progress(62, stage)) if at.exact else {})
         return Manifest(
             id=wish.id,
             type=wish.type,
@@ -297,7 +298,7 @@ class PgBackRestVault(FolderVault):
         label = manifest.archive["label"]
         found = stored.labelled(label)
         if found is None or found.backup_id != str(manifest.id):
-            raise BackupCorrupt(f"{label} is not in pgBackRest's repository any more.", file=label)
+            raise BackupCorrupt(GONE, file=label)
         if found.damaged:
             raise BackupCorrupt(f"{label}: pgBackRest found damaged pages when it copied them.", file=label)
 
@@ -314,7 +315,7 @@ class PgBackRestVault(FolderVault):
         return parent, None
 
     def remove_surplus(self) -> Sequence[Manifest]:
-        """From the repository first: what is listed and not there any more is taken from the list the next time."""
+        """From the repository first, then from the list. What somebody else took out of the repository is listed as that."""
         try:
             removed = surplus(self.list())
             for manifest in removed:
@@ -322,14 +323,14 @@ class PgBackRestVault(FolderVault):
                     self.repository.expire(manifest.archive["label"])
                 self.catalog.remove(manifest.id)
             stored = self.repository.contents()
-            gone = [each for each in self.list() if each.archive and stored.labelled(each.archive["label"]) is None]
-            for manifest in gone:
-                self.catalog.remove(manifest.id)
+            for manifest in self.list():
+                if manifest.verified and manifest.verified.ok and manifest.archive and not stored.labelled(manifest.archive["label"]):
+                    self.catalog.write(manifest.with_verification(False, GONE, now()))
             self.repository.trim(max(1, sum(1 for each in stored.backups if each.type is BackupType.FULL)))
         except EngineUnavailable as error:
             log.warning("old backups stay for now: %s", error.message)
             return []
-        return [*removed, *gone]
+        return removed
 
     def examine_engine(self) -> Sequence[Finding]:
         try:
@@ -340,19 +341,20 @@ class PgBackRestVault(FolderVault):
         fulls = sum(1 for each in stored.backups if each.type is BackupType.FULL)
         counted = f"{fulls} full and {len(stored.backups) - fulls} incremental"
         found = f"pgBackRest, stanza {self.stanza} of PostgreSQL {server.version}: {counted}"
-        return [Finding("backup engine", True, found), self.examine_archive(server)]
+        return [Finding("backup engine", True, found), self.examine_archive(server, stored.archived.get(server.system_id))]
 
-    def examine_archive(self, server: Server) -> Finding:
+    def examine_archive(self, server: Server, newest: str | None) -> Finding:
         advice = "See the server's own log for what archive_command says; the log piles up on its disk meanwhile"
         if server.failing:
             return Finding("archive", False, f"the server's archive_command fails, {server.waiting} pieces of the log wait", advice)
         if server.waiting > BEHIND:
             return Finding("archive", False, f"{server.waiting} pieces of the log wait to be archived", advice)
-        try:
-            self.repository.check(GLANCE)
-        except DomainError as error:
-            return Finding("archive", False, error.message, advice)
-        return Finding("archive", True, "the server archives its log, and all of it until now has come")
+        if newest is None or server.archived is None or place(newest, server.piece_bytes) < server.archived:
+            checked = f"pgbackrest --stanza={self.stanza} check"
+            return Finding(
+                "archive", False, "the log does not come to pgBackRest's repository", f"Look at archive_command, and run {checked}"
+            )
+        return Finding("archive", True, f"the server archives its log; {server.waiting or 'no'} piece of it waits")
 
     def examine_key(self) -> Finding:
         try:

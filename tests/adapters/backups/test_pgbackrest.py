@@ -1,100 +1,88 @@
-"""Backups by pgBackRest, on a cluster with a repository of its own."""
+"""Backups by pgBackRest, on a cluster with a repository of its own. What takes longer is in tests/proofs/test_pgbackrest.py."""
 
 from datetime import timedelta
-from itertools import count
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.orm import Session
 
-import migrations
-from adapters.backups.pgbackrest import PgBackRestVault
-from domain import audit
-from domain.access import SYSTEM
-from domain.db import driver_url
+from domain.backups.errors import OperationInProgress, PitrOutOfRange, TargetBeforeBackup
+from tests.adapters.backups.archived import Archived, rests
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, silent, wish
-from tests.factories import make_refund
-from tests.servers.pgbackrest import STANZA, ArchivedPostgres
-
-NUMBERS = count(1)
 
 
 @pytest.fixture(scope="module")
-def archived():
-    with ArchivedPostgres() as server:
-        yield server
+def portal(archived):
+    portal = Archived(archived)
+    yield portal
+    portal.close()
 
 
 @pytest.fixture(scope="module")
-def live_url(archived):
-    url = archived.new_database(name="portal")
-    migrations.upgrade(url)
-    return url
+def vault(portal):
+    return portal.new_vault()
 
 
 @pytest.fixture(scope="module")
-def database(live_url):
-    engine = create_engine(driver_url(live_url))
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE markers (name text PRIMARY KEY)"))
-    with Session(engine) as session:
-        make_refund(session)
-        audit.record(session, SYSTEM, "test.happened")
-        session.commit()
-    yield engine
-    engine.dispose()
+def full(portal, vault):
+    """While it is made, another is refused: one of an administrator's own would hold pgBackRest's lock, and none of ours."""
+    portal.mark("before the first")
+    refused = []
+
+    def told(percent, stage):
+        if stage == "Copying the cluster" and percent > 5 and not refused:
+            with pytest.raises(OperationInProgress):
+                portal.new_vault().create(wish(FULL), silent)
+            refused.append(stage)
+
+    made = vault.create(wish(FULL), told)
+    assert refused
+    return made
 
 
-@pytest.fixture
-def vault(archived, live_url, database):
-    """In a folder of the test's own; the repository is everybody's."""
-    return vault_of(archived, live_url)
+@pytest.fixture(scope="module")
+def second(portal, vault, full):
+    portal.mark("after the first")
+    return vault.create(wish(INCREMENTAL), silent)
 
 
-def vault_of(archived, live_url, name=None):
-    folder = archived.folder / (name or f"backups-{next(NUMBERS)}")
-    return PgBackRestVault(folder, None, "1.2.3", live_url, stanza=STANZA, config=archived.config)
-
-
-def mark(database, name):
-    """Commit a row of that name; answers a moment after it and before whatever comes next."""
-    with database.begin() as connection:
-        connection.execute(text("INSERT INTO markers VALUES (:name)"), {"name": name})
-    with database.begin() as connection:
-        return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-
-
-def staged(archived, vault, manifest, moment=None):
-    """What the backup as of the moment holds of the markers, in a database that is dropped again, and the moment that it says."""
-    url = archived.new_database(name=f"staged_{next(NUMBERS)}")
-    reached = vault.stage(manifest, moment, url, silent)
-    engine = create_engine(driver_url(url))
-    with engine.connect() as connection:
-        found = set(connection.execute(text("SELECT name FROM markers")).scalars())
-    engine.dispose()
-    archived.drop_database(url)
-    return found, reached
-
-
-def test_full_and_incremental_ones_come_back_and_so_does_each_moment_after_them(archived, vault, database):
-    mark(database, "before the first")
-    full = vault.create(wish(FULL), silent)
+def test_full_and_incremental_ones_come_back_and_so_does_each_moment_after_them(portal, vault, full, second):
     assert full.verified.ok
     assert "each table equal to what was there" in full.verified.what
     assert full.row_counts["refund_requests"] == 1
-    mark(database, "after the first")
-    second = vault.create(wish(INCREMENTAL), silent)
     assert (second.effective_type, second.parent_id) == (INCREMENTAL, full.id)
     assert 0 < second.stored_bytes < full.stored_bytes / 5
-    between = mark(database, "after the second")
-    late = mark(database, "late")
+    between = portal.mark("after the second")
+    late = portal.mark("late")
 
     all_before = {"before the first", "after the first"}
-    assert staged(archived, vault, full) == ({"before the first"}, full.snapshot_at)
-    assert staged(archived, vault, second, second.snapshot_at) == (all_before, second.snapshot_at)
-    assert staged(archived, vault, full, between) == (all_before | {"after the second"}, between)
+    assert portal.staged(vault, full) == ({"before the first"}, full.snapshot_at)
+    assert portal.staged(vault, full, between) == (all_before | {"after the second"}, between)
     vault.check_moment(second, late)
-    assert staged(archived, vault, second, late) == (all_before | {"after the second", "late"}, late)
+    assert portal.staged(vault, second, late) == (all_before | {"after the second", "late"}, late)
     [span] = vault.coverage()
     assert span.start == full.snapshot_at
-    assert span.end > late + timedelta(microseconds=1)
+    assert span.end > late
+    assert rests(vault) == []
+
+
+def test_what_cannot_be_reached_is_refused_before_anything_is_begun(vault, full, second):
+    instant, hour = timedelta(microseconds=1), timedelta(hours=1)
+    with pytest.raises(TargetBeforeBackup) as refused:
+        vault.check_moment(second, second.snapshot_at - instant)
+    assert refused.value.details["use_backup_id"] == str(full.id)
+    for moment in (full.snapshot_at - instant, second.snapshot_at + hour):
+        with pytest.raises(PitrOutOfRange) as out:
+            vault.check_moment(full, moment)
+        assert out.value.details["earliest"] == full.snapshot_at
+        assert second.snapshot_at < out.value.details["latest"] < second.snapshot_at + hour
+    for moment in (None, full.snapshot_at, second.snapshot_at + instant):
+        vault.check_moment(full, moment)
+
+
+def test_what_is_needed_is_looked_at(vault, second):
+    assert {finding.name: finding.ok for finding in vault.examine()} == {
+        "backup engine": True,
+        "archive": True,
+        "backup key": True,
+        "backup space": True,
+        "backups": True,
+    }

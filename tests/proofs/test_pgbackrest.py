@@ -1,0 +1,124 @@
+"""Backups by pgBackRest when something is gone, damaged, stopped or killed."""
+
+import subprocess
+import sys
+
+import pytest
+
+from domain.backups.errors import BackupCorrupt, PitrGap
+from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
+from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, silent, wish
+from tests.servers.pgbackrest import STANZA
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def portal(archived):
+    portal = Archived(archived)
+    yield portal
+    portal.close()
+
+
+@pytest.fixture
+def vault(portal):
+    return portal.new_vault()
+
+
+def test_a_piece_of_the_log_that_is_missing_is_a_gap(portal, vault):
+    """Named to the microsecond: what was last committed before it can be reached, and the next backup begins anew."""
+    full = vault.create(wish(FULL), silent)
+    before = portal.mark("before the gap")
+    portal.server.pgbackrest("check")
+    last = portal.mark("last before the gap")
+    portal.server.pgbackrest("check")
+    known = newest_piece(portal.server)
+    lost = portal.mark("in the gap")
+    portal.server.pgbackrest("check")
+    missing = newest_piece(portal.server)
+    assert missing > known
+    after = vault.create(wish(FULL), silent)
+    missing.unlink()
+
+    first, second = vault.coverage()
+    assert (first.start, second.start) == (full.snapshot_at, after.snapshot_at)
+    assert before < first.end < last < lost < second.start
+    vault.check_moment(full, first.end)
+    with pytest.raises(PitrGap) as refused:
+        vault.check_moment(full, lost)
+    assert refused.value.details == {"ranges": [{"start": first.end, "end": second.start}], "nearest_backup": str(full.id)}
+    assert portal.staged(vault, full, first.end)[0] >= {"before the gap"}
+    with pytest.raises(PitrGap):
+        portal.staged(vault, full, lost)
+    assert rests(vault) == []
+
+
+def test_a_flipped_byte_in_the_repository_is_found_and_nothing_is_restored_from_it(portal, vault):
+    full = vault.create(wish(FULL), silent)
+    file = max((portal.server.repository / "backup" / STANZA / full.archive["label"]).rglob("*"), key=lambda path: path.stat().st_size)
+    whole = file.read_bytes()
+    at = len(whole) // 2
+    file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(BackupCorrupt, match="damaged"):
+        vault.verify(full.id, silent)
+    assert not vault.get(full.id).verified.ok
+    with pytest.raises(BackupCorrupt):
+        portal.staged(vault, full)
+    assert vault.create(wish(INCREMENTAL), silent).effective_type is FULL  # nothing new stands on what is damaged
+    file.write_bytes(whole)
+    assert vault.verify(full.id, silent).verified.ok
+    assert rests(vault) == []
+
+
+def test_stopped_anywhere_it_leaves_nothing_in_the_catalog_and_nothing_in_the_repository(portal, vault):
+    stages = []
+    vault.create(wish(FULL), lambda percent, stage: stages.append((stage, percent)))
+    percents = [percent for _, percent in stages]
+    assert percents == sorted(percents)
+    stored = labels(vault)
+    kept = left_in(vault.folder)
+    for stage in ("Copying the cluster", "Archiving the log", "Replaying the log", "Comparing"):
+        with pytest.raises(StopHere):
+            vault.create(wish(INCREMENTAL), stopping_at(stage))
+        assert left_in(vault.folder) == kept
+        assert labels(vault) == stored
+    assert vault.create(wish(INCREMENTAL), silent).effective_type is INCREMENTAL
+
+
+def test_a_killed_process_leaves_a_server_and_programs_that_the_next_one_ends(portal, vault):
+    """kill -9 in the middle of copying, and while the server on the restored data runs."""
+    stored = labels(vault)
+    for stage in ("Copying the cluster", "Looking through pages and indexes"):
+        process = subprocess.Popen([sys.executable, "-c", HANG, vault.folder, portal.server.config, portal.url, stage])
+        try:
+            wait_until((vault.folder / "hangs").exists, "it hangs", seconds=60)
+        finally:
+            process.kill()
+            process.wait()
+        (vault.folder / "hangs").unlink()
+        assert len(rests(vault)) > 1
+        made = vault.create(wish(FULL), silent)
+        assert rests(vault) == []
+        assert not started_for(vault.folder)
+        labels = {each.backup_id for each in vault.repository.contents().backups if each.backup_id}
+        assert labels >= {str(made.id)}
+        assert not list(Path(tempfile.gettempdir()).glob(f"{socket_prefix(vault.folder)}*"))
+    assert len(vault.list()) == 2
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+from uuid import uuid4
+from adapters.backups.pgbackrest import PgBackRestVault
+from domain.backups.manifest import BackupType
+from domain.backups.vault import Wish
+folder, config, url, stage = sys.argv[1:]
+def told(percent, said):
+    if said == stage and percent > 5:
+        (Path(folder) / "hangs").touch()
+        time.sleep(600)
+vault = PgBackRestVault(Path(folder), None, "1.2.3", url, stanza="portal", config=Path(config))
+vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), told)
+"""
