@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.backups.sealing import Hashing, Key, seal, unseal
 from adapters.backups.vault import FolderVault
-from domain.backups.errors import BackupCorrupt, EngineUnavailable, IncrementalNotSupported
+from domain.backups.errors import BackupCorrupt, EngineMismatch, EngineUnavailable, IncrementalNotSupported
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
 from domain.backups.vault import Finding, Progress, Wish
 from domain.db import driver_url, now
@@ -48,6 +48,11 @@ class DumpVault(FolderVault):
             raise IncrementalNotSupported("pg_dump makes full backups only: ask for backup_type full, or set up pgBackRest.")
         self.check_tools()
         super().check_wish(wish)
+
+    def check_fit(self, manifest: Manifest) -> None:
+        if manifest.engine is self.engine and manifest.archive is not None:
+            raise EngineMismatch("This backup was made by pgBackRest: set PGBACKREST_STANZA to restore it.")
+        super().check_fit(manifest)
 
     def database_bytes(self) -> int:
         with self.connected() as connection:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
+from adapters.backups.archive.reaching import ranges
 from adapters.backups.catalog import Catalog
 from adapters.backups.pgbackrest import live
 from adapters.backups.pgbackrest.archive import TICK, Commits, Run, runs_of
@@ -16,8 +17,8 @@ from adapters.backups.pgbackrest.live import Server, place, place_of
 from adapters.backups.pgbackrest.repository import Piece, Repository
 from adapters.backups.pgbackrest.side import server_programs
 from domain.backups.errors import BackupCorrupt, EngineUnavailable, PitrGap, PitrOutOfRange, TargetBeforeBackup
-from domain.backups.manifest import Manifest
-from domain.backups.vault import Span
+from domain.backups.manifest import Manifest, plain
+from domain.backups.vault import Archiving, Span
 
 BEHIND = 4
 """So many pieces of the log may wait to be archived, and nothing is wrong yet."""
@@ -90,6 +91,14 @@ class Moments:
         except SQLAlchemyError:
             return None
 
+    def archiving(self) -> Archiving:
+        server = self.server()
+        running = server is not None and server.archives and not server.failing and server.waiting <= BEHIND
+        if server is not None and running:
+            return Archiving(True, server.now)
+        spans = self.coverage()
+        return Archiving(False, spans[-1].end if spans else None)
+
     def base_for(self, manifest: Manifest, moment: datetime) -> Manifest:
         """The newest verified backup before the moment, from which the least is to be replayed; the given one where there is none."""
         verified = [each for each in self.catalog.list() if each.verified and each.verified.ok and each.snapshot_at <= moment]
@@ -106,30 +115,27 @@ class Moments:
         spans = self.coverage()
         reachable = any(span.start <= moment <= span.end for span in spans)
         if moment < manifest.snapshot_at and reachable:
-            use = self.base_for(manifest, moment)
+            earlier = self.base_for(manifest, moment)
             raise TargetBeforeBackup(
-                f"The backup was made after that moment: restore from {use.id}.",
-                use_backup_id=str(use.id),
-                snapshot_at=manifest.snapshot_at,
+                f"The backup was made after that moment: name {earlier.id}, which was made before.",
+                use_backup_id=str(earlier.id),
+                snapshot_at=plain(manifest.snapshot_at),
             )
         if not spans or not spans[0].start <= moment <= spans[-1].end:
-            earliest, latest = (spans[0].start, spans[-1].end) if spans else (manifest.snapshot_at, manifest.snapshot_at)
-            raise PitrOutOfRange(
-                f"What was kept reaches from {said(earliest)} to {said(latest)}: choose a moment between them.",
-                earliest=earliest,
-                latest=latest,
+            earliest, latest = (plain(spans[0].start), plain(spans[-1].end)) if spans else (None, None)
+            message = (
+                f"Only moments from {earliest} to {latest} can be reached." if spans else "No moment can be reached: no backup is whole."
             )
+            raise PitrOutOfRange(message, earliest=earliest, latest=latest)
         if not reachable:
             raise self.gap(moment, spans)
 
     def gap(self, moment: datetime, spans: Sequence[Span] | None = None) -> PitrGap:
         spans = self.coverage() if spans is None else spans
         before = [each for each in self.catalog.list() if each.verified and each.verified.ok and each.snapshot_at <= moment]
-        end = max((span.end for span in spans if span.end < moment), default=None)
-        start = min((span.start for span in spans if span.start > moment), default=None)
         return PitrGap(
-            f"The log of that time is not in the archive: choose a moment until {said(end)}, or from {said(start)}.",
-            ranges=[{"start": end, "end": start}],
+            "The log of that time is not in pgBackRest's archive. Ask for a moment within the ranges, or for a backup itself.",
+            ranges=ranges(spans),
             nearest_backup=str(before[0].id) if before else None,
         )
 
@@ -138,7 +144,3 @@ def goes_on(run: Run, server: Server) -> bool:
     """Whether the run ends where the server goes on, so that what is not archived yet can be, at any time."""
     archived = server.archived is not None and run.last >= server.archived
     return archived and not server.failing and server.waiting <= BEHIND
-
-
-def said(moment: datetime | None) -> str:
-    return "-" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -32,7 +32,7 @@ from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, EngineMismatch, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Finding, Progress, Span, Wish
+from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
 from domain.db import driver_url, now
 from domain.errors import DomainError
 
@@ -269,11 +269,14 @@ class PgBackRestVault(FolderVault):
     def coverage(self) -> Sequence[Span]:
         return self.moments.coverage()
 
+    def archiving(self) -> Archiving:
+        return self.moments.archiving()
+
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
         if manifest.archive is None:
             self.dumps.check_moment(manifest, moment)
             return
-        self.check_stored(manifest)
+        self.check_fit(manifest)
         server = self.server()
         if server.major != manifest.archive["major"]:
             raise EngineMismatch(f"This is a backup of PostgreSQL {manifest.archive['major']}, and the server is {server.version}.")
@@ -286,8 +289,14 @@ class PgBackRestVault(FolderVault):
         return self.passphrase_fingerprint or UNREAD
 
     def check_stored(self, manifest: Manifest) -> None:
-        if manifest.archive is None or manifest.engine is not self.engine:
+        if manifest.archive is None:
             self.dumps.check_stored(manifest)
+        else:
+            super().check_stored(manifest)
+
+    def check_fit(self, manifest: Manifest) -> None:
+        if manifest.archive is None or manifest.engine is not self.engine:
+            self.dumps.check_fit(manifest)
             return
         stored = self.repository.contents()
         if None not in (fingerprints := {manifest.key_fingerprint, self.passphrase_fingerprint}) and len(fingerprints - {UNREAD}) > 1:
