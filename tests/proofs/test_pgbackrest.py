@@ -2,11 +2,17 @@
 
 import subprocess
 import sys
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
+import config
+from adapters.backups import make_vault
+from adapters.restores import make_restorer
 from domain.backups.errors import BackupCorrupt, PitrGap
 from domain.backups.manifest import plain
+from domain.restores.restorer import Order
 from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, silent, wish
 from tests.servers.pgbackrest import STANZA
@@ -104,6 +110,43 @@ def test_a_killed_process_leaves_a_server_and_programs_that_the_next_one_ends(po
         assert rests(vault) == []
         stored.append(made.archive["label"])
         assert labels(vault) == stored
+
+
+def test_the_live_data_goes_back_to_a_moment_and_forth_again(portal, tmp_path):
+    """By the settings and the parts that the portal itself uses; the moments after a restore are in the same archive."""
+    settings = config.load(
+        {
+            "APP_ENV": "test",
+            "DATA_DIR": str(tmp_path),
+            "BACKUP_DIR": str(portal.server.folder / "restored-from"),
+            "DATABASE_URL": portal.url,
+            "PGBACKREST_STANZA": STANZA,
+            "PGBACKREST_CONFIG": str(portal.server.config),
+        }
+    )
+    vault = make_vault(settings)
+    restorer = make_restorer(settings, vault)
+    full = vault.create(wish(FULL), silent)
+    kept = portal.mark("kept")
+    later = portal.mark("taken back")
+
+    def restore(moment):
+        order = Order(uuid4(), "Asha Rao", backup_id=full.id, moment=moment)
+        restorer.check(full, moment)
+        portal.engine.dispose()
+        restorer.restore(order, silent, lambda: None)
+        return order
+
+    first = restore(kept)
+    assert {"kept"} <= portal.markers() and "taken back" not in portal.markers()
+    portal.mark("after the restore")
+    again = portal.mark("not this one")
+    restore(again - timedelta(microseconds=1))
+    assert "after the restore" in portal.markers()
+    restore(later)
+    assert {"kept", "taken back"} <= portal.markers() and "after the restore" not in portal.markers()
+    assert restorer.can_roll_back(first.id)
+    assert vault.create(wish(INCREMENTAL), silent).verified.ok
 
 
 HANG = """

@@ -49,6 +49,10 @@ class Archived:
         with self.engine.begin() as connection:
             return connection.execute(text("SELECT clock_timestamp()")).scalar_one()
 
+    def markers(self):
+        with self.engine.connect() as connection:
+            return set(connection.execute(text("SELECT name FROM markers")).scalars())
+
     def staged(self, vault, manifest, moment=None):
         """The markers in the backup as of the moment, staged in a database that is dropped again, and the moment that it says."""
         url = self.server.own_database(f"staged_{next(NUMBERS)}")
