@@ -161,10 +161,11 @@ def ask_for_backup(context: Context, _bell: Bell) -> None:
     if not every:
         return
     with read_only(), context.sessions.begin() as session:
-        if not automatic.wanted(session, context.vault, every):
-            return
+        backup_type = automatic.wanted(session, context.vault, every)
+    if backup_type is None:
+        return
     with suppress(IntegrityError), context.sessions.begin() as session:  # another worker asked a moment before
-        automatic.request(session)
+        automatic.request(session, backup_type)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

@@ -1,4 +1,5 @@
-"""Full backups that nobody has to ask for, every so often. They are not counted against the one an hour that people may ask for."""
+"""Backups that nobody has to ask for: a full one every so often, and an incremental one where what changes is kept and no backup stands
+there to go on from, as after a time without an archiver. They are not counted against the one an hour that people may ask for."""
 
 from __future__ import annotations
 
@@ -23,18 +24,20 @@ AFTER_A_FAILURE = timedelta(hours=1)
 AFTER_ANOTHER = timedelta(minutes=10)
 
 
-def wanted(session: Session, vault: Vault, every: timedelta) -> bool:
-    """Whether the newest full one that can be restored is older than that, whoever made it, and none is on its way."""
+def wanted(session: Session, vault: Vault, every: timedelta) -> BackupType | None:
+    """A full one if the newest that can be restored is older than that, whoever made it; nothing while one is on its way."""
     if not periodic.wanted(session, BACKUP.name, every=AFTER_ANOTHER, after_a_failure=AFTER_A_FAILURE):
-        return False
+        return None
     standing = find_standing(vault)
     fulls = [each for each in standing.manifests if each.effective_type is BackupType.FULL and standing.states[each.id] is State.VERIFIED]
-    return not any(full.snapshot_at > now() - every for full in fulls)
+    if not any(full.snapshot_at > now() - every for full in fulls):
+        return BackupType.FULL
+    return BackupType.INCREMENTAL if vault.lacks_base() else None
 
 
-def request(session: Session) -> Job:
+def request(session: Session, backup_type: BackupType) -> Job:
     """Ask for one. Raises IntegrityError where another was asked for a moment before."""
-    metadata: dict[str, Any] = {"backup_type": str(BackupType.FULL), "include_uploads": False, "description": "Made by itself"}
+    metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": False, "description": "Made by itself"}
     job = enqueue(session, BACKUP.name, subject_id=THE_ONE, metadata=metadata)
     session.flush()
     audit.record(session, SYSTEM, "backup.requested", job, **metadata)

@@ -5,6 +5,8 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from adapters.backups.archive.moments import micros_now
+from adapters.backups.archive.store import Alive
 from adapters.storage import FolderStorage
 from domain.backups.budget import next_allowed_at
 from domain.db import now
@@ -95,5 +97,11 @@ def test_a_backup_is_made_by_itself_when_the_newest_full_one_is_old(context, eng
     assert len(asked()) == 2
     context.vault.catalog.write(replace(made, snapshot_at=now() - timedelta(hours=25)))
     assert len(asked()) == 3
+    change(asked()[2], status="failed", finished_at=now() - timedelta(minutes=61))
+    context.vault.catalog.write(made)
+    assert len(asked()) == 3
+    generation = context.vault.archive.store.begin()
+    generation.note_alive(Alive(0, micros_now(), micros_now()))  # an archiver runs, and no backup stands where it began
+    assert asked()[3].payload["backup_type"] == "incremental"
     with Session(engine) as session:
         assert next_allowed_at(session, BACKUP) is None  # an admin's budget is untouched
