@@ -1,14 +1,16 @@
 """A whole restore on each engine, by the parts that the portal uses."""
 
 import threading
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 import config
+import migrations
 from adapters.backups import make_vault
 from adapters.restores import make_restorer
 from adapters.storage import make_storage
@@ -18,7 +20,7 @@ from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
-from domain.db import make_engine
+from domain.db import make_engine, now
 from domain.identity.models import Admin
 from domain.marketplace.models import User
 from domain.refunds import commands
@@ -26,7 +28,7 @@ from domain.refunds.commands.decision import NotPending
 from domain.refunds.models import Refund
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import settle
-from domain.restores.errors import ApprovalsFrozen
+from domain.restores.errors import ApprovalsFrozen, NothingToRollBack
 from domain.restores.models import Restore
 from domain.restores.restorer import Order
 from tests.domain.gateways import ScriptedGateway
@@ -176,3 +178,97 @@ def test_stored_files_that_are_gone_come_back_and_none_is_changed(session, engin
     with Session(engine) as after:
         report = after.get_one(Restore, order.id).uploads
     assert (report["added"], report["same"], report["changed"], report["problem"]) == (1, 1, 1, None)
+
+
+def test_a_backup_of_an_older_schema_is_brought_up_to_date_first(session, engine, database_url, vault, restorer):
+    user_id = make_refund(session).user_id
+    session.commit()
+    session.close()
+    engine.dispose()
+    migrations.downgrade(database_url, "0017")
+    manifest = back_up(vault)
+    assert manifest.schema_revision == "0017"
+    migrations.upgrade(database_url)
+
+    restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
+
+    with Session(engine) as after:
+        assert after.execute(text("SELECT version_num FROM alembic_version")).scalar_one() == migrations.newest()
+        assert after.get_one(User, user_id)
+
+
+def test_on_a_new_machine_the_backup_becomes_the_portal(session, engine, database_url, vault, request, tmp_path):
+    """All is lost but the folder of backups: a new database, a first admin, and the restore."""
+    old, refund = make_admin(session, email="asha@example.com"), make_refund(session)
+    pay(session, engine, refund, old, ScriptedGateway())
+    manifest = back_up(vault)
+    on_sqlite = database_url.startswith("sqlite")
+    url = f"sqlite:///{tmp_path / 'new.db'}" if on_sqlite else request.getfixturevalue("postgres").new_database()
+    migrations.upgrade(url)
+    new = {"APP_ENV": "test", "DATA_DIR": str(tmp_path / "new"), "DATABASE_URL": url, "BACKUP_DIR": str(vault.folder)}
+    settings = config.load(new)
+    order = Order(uuid4(), "operator at the command line", backup_id=manifest.id)
+    make_restorer(settings, make_vault(settings)).restore(order, silent, nothing)
+
+    restored = make_engine(url)
+    with Session(restored) as after:
+        assert after.get_one(Admin, old.id).email == "asha@example.com"
+        assert after.get_one(Refund, refund.id).status == "processed"
+        assert after.get_one(Restore, order.id).acknowledged_at is None
+        assert verify(after, operator()).whole
+    restored.dispose()
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["Checking key", "Comparing", "Migrating", "Carrying", "Waiting for the swap"])
+def test_stopped_anywhere_before_the_swap_it_leaves_all_as_it_was(session, engine, vault, restorer, stage):
+    user_id = make_refund(session).user_id
+    session.commit()
+    manifest = back_up(vault)
+    session.get_one(User, user_id).name = "Somebody else"
+    session.commit()
+    session.close()
+    engine.dispose()
+
+    def stopping(percent, words):
+        if words.startswith(stage):
+            raise Stop
+
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    with pytest.raises(Stop):
+        restorer.restore(order, stopping, nothing)
+
+    with Session(engine) as after:
+        assert after.get_one(User, user_id).name == "Somebody else"
+        assert after.scalars(select(Restore)).all() == []
+    assert not restorer.recover()
+    assert stages_of(engine, restorer) == []
+    restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
+
+
+def stages_of(engine, restorer):
+    """What was put together and is still there."""
+    if engine.dialect.name == "sqlite":
+        return list(restorer.folder.glob("*/side.db*"))
+    with Session(engine) as session:
+        return session.scalars(text("SELECT datname FROM pg_database WHERE datname LIKE '%\\_stage\\_%'")).all()
+
+
+def test_replaced_data_are_kept_for_three_days(session, engine, vault, restorer):
+    session.close()
+    manifest = back_up(vault)
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    engine.dispose()
+    restorer.restore(order, silent, nothing)
+    assert restorer.forget_old() == []
+    assert restorer.can_roll_back(order.id)
+    with Session(engine) as after:
+        after.get_one(Restore, order.id).kept_until = now() - timedelta(seconds=1)
+        after.commit()
+    assert restorer.forget_old() == [order.id]
+    assert not restorer.can_roll_back(order.id)
+    with pytest.raises(NothingToRollBack):
+        restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
