@@ -33,6 +33,7 @@ from portal import (
     jobs,
     referrals,
     refunds,
+    restores,
     roles,
     wording,
 )
@@ -40,7 +41,7 @@ from web import auth as sessions
 from web.db import db
 
 portal = Blueprint("portal", __name__, template_folder="templates")
-for part in (assets, auth, account, admins, audit, backups, health, help, invitation, jobs, referrals, refunds, roles):
+for part in (assets, auth, account, admins, audit, backups, health, help, invitation, jobs, referrals, refunds, restores, roles):
     portal.register_blueprint(part.blp)
 
 
@@ -54,6 +55,8 @@ class Entry:
     permission: Permission | tuple[Permission, ...] = ()
     count: Callable[[], int | None] | None = None
     counts: str = "waiting"
+    also: str = ""
+    """Other pages that belong to it."""
 
 
 NAVIGATION = (
@@ -65,7 +68,7 @@ NAVIGATION = (
     Entry("Admins", "users-round", "portal.admins.index", Permission.ADMINS_LIST),
     Entry("Audit log", "scroll-text", "portal.audit.index", Permission.AUDIT_LIST),
     Entry("Health", "activity", "portal.health.index", Permission.SYSTEM_HEALTH),
-    Entry("Backups", "database", "portal.backups.index", (Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)),
+    Entry("Backups", "database", "portal.backups.index", (Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE), also="portal.restores"),
     Entry("Help", "circle-help", "portal.help.keys"),
 )
 
@@ -82,7 +85,7 @@ def navigation() -> list[dict[str, object]]:
             "word": entry.word,
             "icon": entry.icon,
             "url": url_for(entry.endpoint),
-            "current": entry.endpoint.rpartition(".")[0] == here,
+            "current": here in (entry.endpoint.rpartition(".")[0], entry.also),
             "count": entry.count() if entry.count else None,
             "counts": entry.counts,
         }

@@ -22,6 +22,7 @@ TITLES = {
     429: "Too many tries",
     500: "Something went wrong here",
     503: "The portal cannot reach its data",
+    507: "Not enough space",
 }
 CODES = {
     "SAME_APPROVER": "Someone else must give the second approval",
@@ -46,6 +47,20 @@ CODES = {
     "STALE_PAGE": "This page is out of date",
     "IDEMPOTENCY_KEY_REUSED": "This form was sent before",
     "IDEMPOTENCY_IN_FLIGHT": "Still working on it",
+    "OPERATION_IN_PROGRESS": "Something is under way",
+    "BACKUP_CORRUPT": "This backup is damaged",
+    "BACKUP_KEY_MISMATCH": "Made with another key",
+    "BACKUP_SCHEMA_NEWER": "Made by a newer version",
+    "BACKUP_ENGINE_UNAVAILABLE": "The backup's programs are missing",
+    "ENGINE_MISMATCH": "A backup of another database",
+    "INSUFFICIENT_STORAGE": "Not enough space",
+    "TARGET_BEFORE_BACKUP": "This backup was made later",
+    "PITR_OUT_OF_RANGE": "This moment cannot be reached",
+    "PITR_GAP": "This moment cannot be reached",
+    "PITR_NOT_SUPPORTED": "Only backups themselves can be restored here",
+    "APPROVALS_FROZEN": "Approvals are frozen",
+    "NOT_CHECKED": "Not compared yet",
+    "NOTHING_TO_ROLL_BACK": "Nothing to put back",
 }
 MISSING = Said.default_error_messages["required"]
 SENTENCES = {

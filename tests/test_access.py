@@ -154,6 +154,16 @@ ADMIN_WITH = {
     "portal.refunds.retry": Permission.REFUNDS_APPROVE,
     "portal.refunds.selection": Permission.REFUNDS_LIST,
     "portal.refunds.show": Permission.REFUNDS_LIST,
+    "portal.restores.acknowledge": Permission.SYSTEM_RESTORE,
+    "portal.restores.acknowledge_form": Permission.SYSTEM_RESTORE,
+    "portal.restores.ask": Permission.SYSTEM_RESTORE,
+    "portal.restores.check": Permission.SYSTEM_RESTORE,
+    "portal.restores.now": Permission.SYSTEM_BACKUP,
+    "portal.restores.pick": Permission.SYSTEM_RESTORE,
+    "portal.restores.restore": Permission.SYSTEM_RESTORE,
+    "portal.restores.rollback": Permission.SYSTEM_RESTORE,
+    "portal.restores.rollback_form": Permission.SYSTEM_RESTORE,
+    "portal.restores.show": Permission.SYSTEM_BACKUP,
     "portal.roles.change": Permission.ROLES_MANAGE,
     "portal.roles.change_form": Permission.ROLES_MANAGE,
     "portal.roles.compare": Permission.ROLES_LIST,
@@ -205,6 +215,8 @@ OR_WITH = {
     "portal.jobs.retry_failures": Permission.JOBS_LIST_ALL,
     "restores.index": Permission.SYSTEM_BACKUP,
     "restores.show": Permission.SYSTEM_BACKUP,
+    "portal.restores.now": Permission.SYSTEM_RESTORE,
+    "portal.restores.show": Permission.SYSTEM_RESTORE,
 }
 
 FRESH_MFA = {  # at the door of the API; the portal's forms ask inside, so that what was typed stays

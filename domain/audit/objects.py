@@ -15,6 +15,7 @@ from domain.jobs.models import Job
 from domain.jobs.types import type_of
 from domain.marketplace.models import Payment
 from domain.refunds.models import Refund
+from domain.restores.models import Kind, Restore
 from domain.roles.models import Role
 
 Object = tuple[str, str]
@@ -74,6 +75,16 @@ def invitations(session: Session, ids: Collection[str]) -> dict[str, str]:
     return {str(id): f"of {name}" for id, name in found}
 
 
+def backups(_session: Session, ids: Collection[str]) -> dict[str, str]:
+    """They are no rows: one that was removed is said not to be there by its page."""
+    return {id: id[:8] for id in ids}
+
+
+def restores(session: Session, ids: Collection[str]) -> dict[str, str]:
+    found = session.execute(select(Restore.id, Restore.kind).where(Restore.id.in_(uuids(ids))))
+    return {str(id): f"{str(id)[:8]}, a {kind}" if kind != Kind.RESTORE else str(id)[:8] for id, kind in found}
+
+
 NAMED: dict[str, Callable[[Session, Collection[str]], dict[str, str]]] = {
     Refund.__tablename__: refunds,
     Payment.__tablename__: payments,
@@ -82,4 +93,6 @@ NAMED: dict[str, Callable[[Session, Collection[str]], dict[str, str]]] = {
     AdminSession.__tablename__: sessions,
     Role.__tablename__: roles,
     Invitation.__tablename__: invitations,
+    "backups": backups,
+    Restore.__tablename__: restores,
 }

@@ -40,6 +40,11 @@ class Standing:
     def age(self) -> timedelta | None:
         return None if self.newest is None else max(now() - self.newest.snapshot_at, timedelta())
 
+    def before(self, moment: datetime) -> Manifest | None:
+        """The newest that can be restored and was made by then: what a restore of that moment begins with."""
+        found = (each for each in self.manifests if each.snapshot_at <= moment and self.states[each.id] is State.VERIFIED)
+        return next(found, None)
+
     def count(self, *states: State) -> int:
         return sum(1 for state in self.states.values() if state in states)
 

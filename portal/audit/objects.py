@@ -16,6 +16,7 @@ PAGES = {
     "admin_users": ("portal.admins.show", "admin_id", (Permission.ADMINS_LIST,)),
     "roles": ("portal.roles.show", "role_id", (Permission.ROLES_LIST,)),
     "backups": ("portal.backups.show", "backup_id", (Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)),
+    "restores": ("portal.restores.show", "restore_id", (Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)),
     "referrals": ("portal.referrals.show", "referral_id", (Permission.REFERRALS_LIST,)),
 }
 

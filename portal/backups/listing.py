@@ -13,7 +13,10 @@ from domain.backups.standing import Standing, find_standing, oldest_allowed
 from domain.backups.vault import Finding
 from domain.jobs.models import Job
 from domain.jobs.queries import JobRow
+from domain.jobs.types import RESTORE
 from domain.pagination import PageRequest
+from domain.restores.models import Kind, Restore
+from domain.restores.queries import list_restores
 from portal.backups import wording
 from portal.backups.reach import DAYS, draw
 from portal.formats import age, number, zone_words
@@ -21,8 +24,11 @@ from portal.jobs import listing as jobs
 from portal.jobs.listing import JobsQuery
 from portal.jobs.wording import size
 from portal.lists import ListAddress, reach
+from portal.wording import Look
 from web.backups import vault
 from web.db import db
+
+RESTORES_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +62,25 @@ def live_context(query: BackupsQuery) -> dict[str, Any]:
         "pages": reach(page),
         "page_url": lambda place: query.url(page=str(place)),
         "list_url": query.url(page=query.page),
+        "restores": [restore_line(restore) for restore in list_restores(db.session(), g.actor, PageRequest(page_size=RESTORES_SHOWN))],
         "now_url": query.url("portal.backups.now", page=query.page),
         "zone": zone_words(),
+    }
+
+
+def restore_line(restore: Restore) -> dict[str, Any]:
+    looks = {
+        "undone": Look("Taken back", "neutral", "undo-2"),
+        "frozen": Look("Approvals frozen", "warning", "lock"),
+        "done": Look("Acknowledged", "success", "circle-check"),
+    }
+    return {
+        "url": url_for("portal.restores.show", restore_id=restore.id),
+        "word": "Rolled back" if restore.kind == Kind.ROLLBACK else "Restored",
+        "swapped_at": restore.swapped_at,
+        "reached_at": restore.reached_at,
+        "by": restore.requested_by,
+        "look": looks["undone" if restore.rolled_back_at else "done" if restore.acknowledged_at else "frozen"],
     }
 
 
@@ -66,15 +89,22 @@ def operation_context() -> dict[str, Any]:
     operation = queries.find_operation(db.session(), g.actor)
     failure = queries.find_failure(db.session(), g.actor)
     return {
-        "operation": operation and {**jobs.line(operation), "url": job_url(operation.job)},
+        "operation": operation and {**jobs.line(operation), **where_to(operation.job)},
         "elsewhere": operation is None and vault().busy(),
         "failure": failure and failure_words(failure),
     }
 
 
+def where_to(job: Job) -> dict[str, str | None]:
+    """The page that follows it to its end."""
+    if job.type == RESTORE.name:
+        return {"url": url_for("portal.restores.show", restore_id=job.id), "url_word": "See the restore"}
+    return {"url": job_url(job), "url_word": "See the job"}
+
+
 def failure_words(row: JobRow) -> dict[str, Any]:
     line = jobs.line(row)
-    return {"title": f"{line['title']} failed", "said": line["error"], "at": row.job.finished_at, "url": job_url(row.job)}
+    return {"title": f"{line['title']} failed", "said": line["error"], "at": row.job.finished_at, **where_to(row.job)}
 
 
 def job_url(job: Job) -> str | None:

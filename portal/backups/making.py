@@ -1,6 +1,5 @@
 """The dialog that asks for a backup, with what speaks against one now."""
 
-from datetime import timedelta
 from typing import Any
 
 from flask import g, render_template, request, url_for
@@ -17,7 +16,7 @@ from portal.backups.wording import TYPES
 from portal.errors import Refusal
 from portal.formats import when
 from portal.htmx import partial
-from portal.jobs.wording import size, span
+from portal.jobs.wording import left, size
 from web.backups import vault
 from web.db import db
 
@@ -30,6 +29,7 @@ def form(refusal: Refusal | None) -> str:
         "types": TYPES if queries.makes_incremental(vault()) else {BackupType.FULL: TYPES[BackupType.FULL]},
         "chosen": request.form.get("backup_type", BackupType.FULL),
         "description": request.form.get("description", ""),
+        "include_uploads": "include_uploads" in request.form,
         "expected": None if obstacle else expected(),
         "in_dialog": partial(),
         "back_url": url_for("portal.backups.index"),
@@ -53,5 +53,5 @@ def in_the_way() -> dict[str, str] | None:
 
 
 def expected() -> str:
-    took = span(timedelta(seconds=queries.estimate_seconds(vault(), BackupType.FULL)))
-    return f"The database has {size(vault().database_bytes())}; a full backup takes about {took}. Everything goes on meanwhile."
+    takes = left(queries.estimate_seconds(vault(), BackupType.FULL)).removesuffix(" left")
+    return f"The database has {size(vault().database_bytes())}; a full backup takes {takes}. Everything goes on meanwhile."

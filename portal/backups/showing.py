@@ -11,12 +11,13 @@ from domain.backups.standing import Standing, State, find_standing, reachable_un
 from portal import timelines
 from portal.backups import wording
 from portal.backups.listing import line, operation_context
-from portal.formats import when
+from portal.formats import number, when
 from portal.jobs.wording import size, span
 from web.backups import vault
 from web.db import db
 
 OBJECT = "backups"
+ODD = {"vanished": "removed meanwhile", "torn": "changed while they were read", "skipped": "links left out"}
 OPENERS = {
     "database": "> portal.db",
     "dump": "| pg_restore --no-owner --no-acl --exit-on-error -d portal",
@@ -67,8 +68,18 @@ def facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("Database", f"{wording.ENGINES[manifest.engine]} {manifest.engine_version}, {size(manifest.database_bytes)}"),
         ("Schema", f"Revision {manifest.schema_revision}, portal {manifest.app_version}"),
         ("Encrypted", f"With age, key {manifest.key_fingerprint}" if manifest.encrypted else "No"),
+        ("Files", files_words(manifest.uploads)),
         ("Made by", manifest.created_by),
     ]
+
+
+def files_words(uploads: dict[str, Any] | None) -> str:
+    """What of the storage is in it."""
+    if uploads is None:
+        return "None of the storage"
+    kept = "Versions of" if uploads["kind"] == "versions" else "Copies of"
+    odd = [f"{number(uploads[name])} {word}" for name, word in ODD.items() if uploads.get(name)]
+    return ", ".join([f"{kept} {number(uploads['count'])} files, {size(uploads['bytes'])}", *odd])
 
 
 def gone(manifest: Manifest, standing: Standing) -> str | None:

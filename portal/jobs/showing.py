@@ -10,7 +10,7 @@ from flask import current_app, g, url_for
 from domain.access import Permission
 from domain.jobs.models import Job, JobEvent, JobStatus
 from domain.jobs.queries import JobDetail
-from domain.jobs.types import type_of
+from domain.jobs.types import RESTORE, type_of
 from portal.formats import day
 from portal.jobs import wording
 from portal.jobs.listing import line
@@ -50,6 +50,7 @@ def detail_context(detail: JobDetail) -> dict[str, Any]:
         "retry_of": {"url": url_for("portal.jobs.show", job_id=retry_of), "short": str(retry_of)[:8]} if retry_of else None,
         "refund_url": refund_url(as_id(job.payload.get("refund_id"))),
         "backup_url": backup_url(as_id((job.result or {}).get("backup_id") or job.payload.get("backup_id"))),
+        "restore_url": restore_url(job),
         "stays": None
         if type_of(job.type).cancellable or job.finished
         else "A job of this type always comes to its end: it cannot be cancelled.",
@@ -104,9 +105,16 @@ def refund_url(refund_id: UUID | None) -> str | None:
 
 
 def backup_url(backup_id: UUID | None) -> str | None:
-    if backup_id is None or not (g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE)):
-        return None
-    return url_for("portal.backups.show", backup_id=backup_id)
+    return url_for("portal.backups.show", backup_id=backup_id) if backup_id and sees_backups() else None
+
+
+def restore_url(job: Job) -> str | None:
+    restore_id = job.id if job.type == RESTORE.name else as_id(job.payload.get("restore_id"))
+    return url_for("portal.restores.show", restore_id=restore_id) if restore_id and sees_backups() else None
+
+
+def sees_backups() -> bool:
+    return g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE)
 
 
 def words(name: str) -> str:

@@ -27,6 +27,8 @@ ICONS = {
     "audit_verify": "shield-check",
     "backup": "database",
     "backup_verify": "shield-check",
+    "restore": "undo-2",
+    "restore_check": "refresh-cw",
     "bulk_operation": "list-checks",
     "notification": "mail",
     "refund_processing": "receipt-text",
@@ -61,7 +63,11 @@ def subject(job: Job) -> str:
         return f"{words}, {told['refund_number']}" if told.get("refund_number") else words
     if job.type == "backup":
         return ", ".join(str(part) for part in (str(told.get("backup_type", "")).capitalize(), told.get("description")) if part)
-    if job.type == "backup_verify":
+    if job.type == "restore" and told.get("undone_id"):
+        return f"Takes back restore {str(told['undone_id'])[:8]}"
+    if job.type == "restore_check":
+        return f"Restore {str(told.get('restore_id', ''))[:8]}"
+    if job.type in ("backup_verify", "restore"):
         return f"Backup {str(told.get('backup_id', ''))[:8]}"
     if told.get("refund_number"):
         return str(told["refund_number"])
@@ -121,6 +127,8 @@ def result_words(job: Job) -> str:
         return ", ".join(part for part in ("Verified" if told.get("verified") else "Made", size(told.get("bytes"))) if part)
     if job.type == "backup_verify":
         return "Whole"
+    if job.type == "restore":
+        return f"{counted(told.get('refunds_carried'), 'refund')} kept as they were"
     if job.type in EXPORTS:
         return ", ".join(part for part in (counted(told.get("rows"), "row"), size(told.get("bytes")), expired(job)) if part) or "Done"
     if job.type == "bulk_operation":
