@@ -9,6 +9,7 @@ from domain.backups.standing import find_standing
 from domain.restores import commands
 from domain.restores.guard import frozen_by
 from portal.errors import refusals_go_to
+from portal.forms import read_form
 from portal.htmx import go, unless_seen
 from portal.htmx import partial as is_partial
 from portal.restores import acting, asking, reporting
@@ -16,6 +17,7 @@ from web.access import needs
 from web.backups import restorer, vault
 from web.db import db
 from web.idempotency import idempotent
+from web.inputs.backups import AcknowledgeRequest, RollbackRequest
 
 blp = Blueprint("restores", __name__, url_prefix="/system")
 
@@ -83,7 +85,7 @@ def acknowledge_form(restore_id, refusal=None):
 @idempotent()
 def acknowledge(restore_id):
     refusals_go_to(partial(acknowledge_form, restore_id))
-    commands.acknowledge(db.session(), g.actor, restore_id, note=request.form.get("note", "").strip()[:2000] or None)
+    commands.acknowledge(db.session(), g.actor, restore_id, **read_form(AcknowledgeRequest))
     return go(url_for("portal.restores.show", restore_id=restore_id))
 
 
@@ -98,8 +100,7 @@ def rollback_form(restore_id, refusal=None):
 @idempotent()
 def rollback(restore_id):
     refusals_go_to(partial(rollback_form, restore_id))
-    code = request.form.get("confirmation_code", "")
-    asked = commands.request_rollback(db.session(), g.actor, restorer(), restore_id, confirmation_code=code)
+    asked = commands.request_rollback(db.session(), g.actor, restorer(), restore_id, **read_form(RollbackRequest))
     return go(url_for("portal.restores.show", restore_id=asked.job.id))
 
 

@@ -25,11 +25,18 @@ from web.backups import restorer
 from web.db import db
 
 RULINGS = {
-    Ruling.DIFFERS: Look("Gateway says otherwise", "danger", "triangle-alert"),
-    Ruling.UNCERTAIN: Look("Gateway could not tell", "warning", "hourglass"),
-    Ruling.TAKEN_OVER: Look("Found paid, taken over", "info", "banknote"),
-    Ruling.AGREES: Look("Paid, both agree", "success", "circle-check"),
-    Ruling.NOTHING_FOUND: Look("Not paid, nothing found", "neutral", "circle-dashed"),
+    Ruling.DIFFERS: Look("Differs", "danger", "triangle-alert"),
+    Ruling.UNCERTAIN: Look("Uncertain", "warning", "hourglass"),
+    Ruling.TAKEN_OVER: Look("Found paid", "info", "banknote"),
+    Ruling.AGREES: Look("Agrees", "success", "circle-check"),
+    Ruling.NOTHING_FOUND: Look("Nothing found", "neutral", "circle-dashed"),
+}
+MEANINGS = {
+    Ruling.DIFFERS: "Paid by our books, and the gateway says otherwise",
+    Ruling.UNCERTAIN: "The gateway could not tell",
+    Ruling.TAKEN_OVER: "Paid, and the restored data did not know it: now they do",
+    Ruling.AGREES: "Paid by our books and by the gateway's",
+    Ruling.NOTHING_FOUND: "Not paid: the gateway has no order of ours",
 }
 KINDS = {Kind.RESTORE: "Restore", Kind.ROLLBACK: "Rollback"}
 NAMES = ("refund_number", "booking_number", "email", "name", "provider_payment_id", "key", "id")
@@ -81,6 +88,8 @@ def report_context(detail: Detail) -> dict[str, Any]:
         "carried": [(table.replace("_", " "), number(rows)) for table, rows in sorted(restore.carried.get("rows", {}).items()) if rows],
         "left_out": [left_out_line(row) for row in detail.left_out],
         "left_out_more": restore.left_out - len(detail.left_out),
+        "files": restore.uploads,
+        "files_said": files_said(restore.uploads),
         "backup_url": backup_url(restore.backup_id),
         "safety_url": backup_url(restore.safety_backup_id),
         "undone_url": url_for("portal.restores.show", restore_id=restore.undone_id) if restore.undone_id else None,
@@ -112,7 +121,9 @@ def lag(restore: Restore) -> str | None:
 
 
 def counts(report: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return [{"look": look, "count": number(report.get(ruling, 0))} for ruling, look in RULINGS.items()] if report else []
+    if report is None:
+        return []
+    return [{"look": look, "meaning": MEANINGS[ruling], "count": number(report.get(ruling, 0))} for ruling, look in RULINGS.items()]
 
 
 def refunds(report: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -128,6 +139,19 @@ def refunds(report: dict[str, Any] | None) -> list[dict[str, Any]]:
         }
         for line in named
     ]
+
+
+FILES = {
+    "added": "brought back",
+    "same": "were there as they were",
+    "changed": "there with another content, left alone",
+    "missing": "missing",
+}
+
+
+def files_said(uploads: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What was done with the files of the storage, counted."""
+    return [(word, number(uploads[name])) for name, word in FILES.items() if uploads.get(name)] if uploads else []
 
 
 def left_out_line(row: Quarantined) -> dict[str, str]:

@@ -109,7 +109,7 @@ def test_the_report_is_there_at_the_end_and_approvals_are_frozen_until_it_is_ack
     assert (refused.status_code, "Approvals are frozen" in refused.text) == (409, True)
 
     page = mira.open(restored).text
-    assert "Paid, both agree" in page and "Carried forward" in page and "The backup of what was replaced" in page
+    assert "Agrees" in page and "Carried forward" in page and "The backup of what was replaced" in page
     poll = mira.open(f"{restored}/now", partial=True, shown=restored)
     assert "Approvals are frozen" in poll.text and "<html" not in poll.text
     assert mira.open(f"{restored}/now").location == restored
@@ -130,12 +130,22 @@ def test_what_is_uncertain_takes_a_note_and_what_was_left_out_is_named(mira, res
     line |= {"gateway": "stripe", "transaction_id": None, "message": "No answer"}
     counts = {"agrees": 3, "taken_over": 0, "nothing_found": 2, "differs": 0, "uncertain": 1, "looked_at": 6, "refunds": [line]}
     with Session(engine) as session, session.begin():
-        session.execute(update(Restore).values(report=counts, left_out=1))
+        files = {
+            "added": 3,
+            "same": 7,
+            "changed": 1,
+            "missing": 0,
+            "changed_names": ["exports/a.csv"],
+            "missing_names": [],
+            "problem": None,
+        }
+        session.execute(update(Restore).values(report=counts, left_out=1, uploads=files))
         contents = {"id": str(uuid4()), "refund_number": "RF-2026-000009"}
         session.add(Quarantined(restore_id=restore.id, table_name="refund_requests", contents=contents, reason="No such payment"))
     page = mira.open(restored).text
-    assert "RF-2026-000007" in page and "Gateway could not tell" in page and "And 3 more that are not named here" in page
+    assert "RF-2026-000007" in page and "The gateway could not tell" in page and "And 3 more that are not named here" in page
     assert "RF-2026-000009" in page and "No such payment" in page
+    assert "Brought back" in page and "With another content: exports/a.csv" in page
     refused = mira.send(mira.form(f"{restored}/acknowledge"))
     assert refused.status_code == 422 and "say in a note" in refused.text
     assert mira.send(mira.find_form(refused, f"{restored}/acknowledge"), note="Called them").location == restored
