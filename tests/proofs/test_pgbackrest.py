@@ -15,7 +15,7 @@ from domain.backups.manifest import plain
 from domain.restores.restorer import Order
 from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, silent, wish
-from tests.servers.pgbackrest import STANZA
+from tests.servers.pgbackrest import STANZA, DistantPostgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -147,6 +147,21 @@ def test_the_live_data_goes_back_to_a_moment_and_forth_again(portal, tmp_path):
     assert {"kept", "taken back"} <= portal.markers() and "after the restore" not in portal.markers()
     assert restorer.can_roll_back(first.id)
     assert vault.create(wish(INCREMENTAL), silent).verified.ok
+
+
+def test_all_of_it_goes_through_tls_where_the_repository_is_elsewhere():
+    with DistantPostgres() as server:
+        portal = Archived(server)
+        vault = portal.new_vault(restore_config=server.restore_config)
+        portal.mark("before")
+        full = vault.create(wish(FULL), silent)
+        kept = portal.mark("kept")
+        portal.mark("not this one")
+        assert vault.create(wish(INCREMENTAL), silent).parent_id == full.id
+        assert portal.staged(vault, full, kept) == ({"before", "kept"}, kept)
+        assert all(finding.ok for finding in vault.examine())
+        assert rests(vault) == []
+        portal.close()
 
 
 HANG = """

@@ -3,12 +3,14 @@
 It is set up as scripts/setup-pgbackrest says.
 """
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.servers.postgres import Postgres
+from tests.servers.processes import Process, free_port
 from tests.servers.tools import program
 
 SETUP = Path(__file__).parent.parent.parent / "scripts/setup-pgbackrest"
@@ -42,21 +44,34 @@ class ArchivedPostgres(Postgres):
             self.set_up()
 
     def set_up(self) -> None:
-        into = self.folder / "setup"
-        where = ["--pgdata", self.folder / "data", "--socket", self.folder, "--repository", self.repository]
-        command = [sys.executable, SETUP, "local", *where, "--stanza", STANZA, "--config-folder", self.folder, "--into", into]
-        subprocess.run(command, check=True, capture_output=True)
-        own = f"[global]\n{QUICKLY}lock-path={self.folder}/lock\n"
-        self.config.write_text((into / "pgbackrest.conf").read_text().replace("[global]\n", own))
-        shutil.chown(self.config, self._owner.pw_uid, self._owner.pw_gid)
-        self.config.chmod(0o600)
-        for statement in (into / "setup.sql").read_text().split(";\n"):
+        self.write_setup("local", self.folder)
+        self.place(self.folder / "setup/pgbackrest.conf", self.config)
+        for statement in (self.folder / "setup/setup.sql").read_text().split(";\n"):
             if statement.strip():
                 self.execute(statement)
         self.execute(f"CREATE ROLE {self.role} LOGIN CREATEDB IN ROLE pg_signal_backend")
         self.stop()
         super().start()
         self.pgbackrest("stanza-create")
+
+    def write_setup(self, layout: str, config_folder: Path, *options: str | Path) -> None:
+        where = ["--pgdata", self.folder / "data", "--socket", self.folder, "--repository", self.repository]
+        places = ["--config-folder", config_folder, "--into", self.folder / "setup"]
+        command = [sys.executable, SETUP, layout, *where, "--stanza", STANZA, *places, *options]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def place(self, file: Path, target: Path) -> None:
+        """Where its administrator would put it; nothing of it outside our folder."""
+        words = file.read_text()
+        if file.suffix == ".conf":
+            side = target.parent.name if target.parent != self.folder else "alone"
+            words = re.sub(r"(?m)^(lock|spool)-path=.*\n|^log-level-file=.*\n", "", words)
+            words = words.replace(
+                "[global]\n", f"[global]\n{QUICKLY}lock-path={self.folder}/lock-{side}\nspool-path={self.folder}/spool-{side}\n"
+            )
+        target.write_text(words)
+        shutil.chown(target, self._owner.pw_uid, self._owner.pw_gid)
+        target.chmod(0o600)
 
     def own_database(self, name: str) -> str:
         """The URL of a new database of the role's own."""
@@ -66,3 +81,32 @@ class ArchivedPostgres(Postgres):
     def pgbackrest(self, verb: str, *options: str) -> str:
         command = ["pgbackrest", f"--config={self.config}", f"--stanza={STANZA}", *options, verb]
         return subprocess.run(command, check=True, capture_output=True, text=True, **self._as_owner()).stdout
+
+
+class DistantPostgres(ArchivedPostgres):
+    """The same with the repository on another machine, as far as pgBackRest can tell: all it hears goes through TLS."""
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "worker/pgbackrest.conf"
+
+    @property
+    def restore_config(self) -> Path:
+        return self.folder / "worker/restore.conf"
+
+    def write_setup(self, layout: str, config_folder: Path, *options: str | Path) -> None:
+        ports = [str(free_port()), str(free_port())]
+        hosts = ["--database-host", "127.0.0.1", "--worker-host", "localhost", "--worker-user", self._owner.pw_name]
+        listening = ["--database-tls-port", ports[0], "--worker-tls-port", ports[1], "--worker-config-folder", self.folder / "worker"]
+        super().write_setup("tls", self.folder / "database", *hosts, *listening)
+
+    def place(self, file: Path, target: Path) -> None:
+        for side in ("database", "worker"):
+            folder = self.folder / side
+            folder.mkdir(mode=0o700)
+            shutil.chown(folder, self._owner.pw_uid, self._owner.pw_gid)
+            for each in (self.folder / "setup" / side).iterdir():
+                super().place(each, folder / each.name)
+            command = ["pgbackrest", f"--config={folder}/pgbackrest.conf", "server"]
+            process = Process(command, self.folder / f"log-{side}", **self._as_owner())
+            self._cleanup.callback(process.stop)
