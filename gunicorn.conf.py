@@ -11,8 +11,9 @@ def on_starting(_server: object) -> None:
 
 
 def post_worker_init(worker: object) -> None:
-    from web import traffic
+    from web import db, traffic
 
+    db.hold_open(worker.wsgi)  # type: ignore[attr-defined]
     traffic.of(worker.wsgi).begin()  # type: ignore[attr-defined]
 
 

@@ -5,7 +5,7 @@ request (the audit of a refusal, a session's last sign of life) does it inside `
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -31,6 +31,15 @@ def register(app: Flask) -> None:
         prepare(db.engine)
     app.teardown_appcontext(end_what_was_read)
     app.wsgi_app = read_only_when_safe(app.wsgi_app)  # type: ignore[method-assign]
+
+
+def hold_open(app: Flask) -> None:
+    """On SQLite, have this process keep a connection from now on. Whoever closes the last one ends the write-ahead log, which is work each
+    time; and an archiver that starts a moment later could not go on from what it never saw."""
+    with app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            with suppress(SQLAlchemyError):
+                db.engine.connect().close()  # which leaves it in the pool
 
 
 def end_what_was_read(_error: BaseException | None) -> None:

@@ -92,6 +92,7 @@ class TestServe:
         assert kept == [("Somebody of mine",)], "a second start keeps the data"
 
         serving = serve().ready()
+        wait_until(lambda: "the archive goes on where it ended" in serving.process.output(), "nothing was missed between two starts")
         web = serving.child(b"gthread")
         os.kill(serving.child(b"worker"), signal.SIGKILL)
         assert serving.process.wait() == 1, "the death of one process ends the others"
