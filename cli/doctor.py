@@ -31,6 +31,7 @@ from domain.db import driver_url, make_brief_engine, read_only
 from domain.health.checks import Check, Level, examine
 from domain.health.report import Status
 from domain.marketplace import demo
+from domain.restores.guard import frozen_by
 from domain.storage import Storage, StorageError
 from web.backups import vault
 from web.jobs import storage as storage_in_use
@@ -147,7 +148,7 @@ def database(settings: Config) -> list[Check]:
                 return [Check("database", Level.FAIL, found, "Run flask db upgrade")]
             found = f"{engine.dialect.name} answers, at the newest revision ({revision})"
             told = examine(session, operator(), gateways_with_keys(settings), production=settings.production)
-            return [Check("database", Level.OK, found), *told, *demo_data(session, settings)]
+            return [Check("database", Level.OK, found), *told, *restored(session), *demo_data(session, settings)]
     except SQLAlchemyError as error:
         reason = first_line(getattr(error, "orig", None) or error)
         return [Check("database", Level.FAIL, f"it does not answer ({reason})", "Start it, or correct DATABASE_URL")]
@@ -172,6 +173,14 @@ def gateways_with_keys(settings: Config) -> list[str]:
         "razorpay": bool(settings.razorpay_key_id and settings.razorpay_key_secret),
     }
     return [name for name, there in keys.items() if there]
+
+
+def restored(session: Session) -> list[Check]:
+    restore_id = frozen_by(session)
+    if restore_id is None:
+        return []
+    found = "data were restored and the report is not acknowledged: no refund is approved or paid"
+    return [Check("restore", Level.WARN, found, f"Read it: flask backup report {restore_id}; then: flask backup acknowledge {restore_id}")]
 
 
 def demo_data(session: Session, settings: Config) -> list[Check]:

@@ -14,6 +14,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from domain.db import Base, JsonObject, Timestamp, now
 
+REDIS_PREFIX = "portal:cache:"
+"""What the names begin with under which Redis keeps it."""
+
 
 @dataclass(frozen=True)
 class Kept:

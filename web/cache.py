@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from domain.cache import Cache, Kept, read_entry, write_entry
+from domain.cache import REDIS_PREFIX, Cache, Kept, read_entry, write_entry
 from domain.db import dump_json, impatient
 from web.db import db, writing
 
@@ -63,7 +63,7 @@ class RedisCache:
     def get(self, name: str) -> Kept | None:
         if time.monotonic() >= self.again_at:
             try:
-                text = self.redis.get(PREFIX + name)
+                text = self.redis.get(REDIS_PREFIX + name)
                 return read(text) if text else None
             except (RedisError, OSError) as error:
                 self.step_aside(error)
@@ -72,7 +72,7 @@ class RedisCache:
     def put(self, name: str, kept: Kept, lasts: timedelta) -> None:
         if time.monotonic() >= self.again_at:
             try:
-                self.redis.set(PREFIX + name, dump_json({"made_at": kept.made_at.isoformat(), "value": kept.value}), ex=lasts)
+                self.redis.set(REDIS_PREFIX + name, dump_json({"made_at": kept.made_at.isoformat(), "value": kept.value}), ex=lasts)
                 return
             except (RedisError, OSError) as error:
                 self.step_aside(error)
@@ -81,9 +81,6 @@ class RedisCache:
     def step_aside(self, error: Exception) -> None:
         self.again_at = time.monotonic() + REDIS_PAUSE_SECONDS
         log.warning("redis is away, summaries are kept in the database: %s", type(error).__name__)
-
-
-PREFIX = "portal:cache:"
 
 
 def read(text: bytes) -> Kept | None:

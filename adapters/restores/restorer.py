@@ -75,8 +75,10 @@ class Last:
 
 
 class LiveRestorer:
-    def __init__(self, database_url: str, folder: Path, vault: FolderVault, swap: Swap):
-        self.url, self.folder, self.vault, self.swap = driver_url(database_url), folder, vault, swap
+    """`forget_cached` throws away what was made from the replaced data and is kept elsewhere."""
+
+    def __init__(self, database_url: str, folder: Path, vault: FolderVault, swap: Swap, forget_cached: Callable[[], None]):
+        self.url, self.folder, self.vault, self.swap, self.forget_cached = driver_url(database_url), folder, vault, swap, forget_cached
 
     def check(self, manifest: Manifest, moment: datetime | None) -> None:
         if self.vault.busy():
@@ -208,6 +210,7 @@ class LiveRestorer:
         """The swap is made: what is left can be done again by whoever comes after a crash."""
         with suppress(Exception):
             self.swap.drop_stage(restore_id)
+        self.forget_cached()
         journal.step("bringing back files")
         self.bring_back_files(restore_id, progress)
         journal.step("done")

@@ -10,9 +10,11 @@ Done again it finds the same: what was taken over is paid by our books then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +23,7 @@ from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import SYSTEM
-from domain.db import now
+from domain.db import now, read_only
 from domain.marketplace.models import Payment
 from domain.refunds import verdicts
 from domain.refunds.gateway import Absent, Finding, Gateways, Order, Pending, Processed, Rejected
@@ -33,6 +35,8 @@ from domain.restores.models import Restore
 NAMED = 500
 """So many refunds at most are named in a report; all are counted."""
 MOST_ATTEMPTS = 5
+AT_ONCE = 4
+"""So many refunds are asked about at the same time: a gateway takes its time for each."""
 
 
 class Ruling(StrEnum):
@@ -74,13 +78,18 @@ class Report:
 
 def compare(transactions: Transactions, gateways: Gateways, restore_id: UUID, told: Callable[[int, int], None]) -> dict[str, Any]:
     """Compare and write the report; answers it. `told` hears how many of how many refunds were looked at, and may raise to stop."""
-    with transactions() as session:
+    with read_only(), transactions() as session:
         since = begin_of_doubt(session, restore_id)
         ids = list(session.scalars(doubtful(since)))
     report = Report()
-    for done, refund_id in enumerate(ids):
-        told(done, len(ids))
-        report.add(compare_one(transactions, gateways, refund_id))
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="comparing") as pool:
+        try:
+            for done, line in enumerate(pool.map(partial(compare_one, transactions, gateways), ids)):
+                told(done, len(ids))
+                report.add(line)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     with transactions() as session:
         restore = session.get_one(Restore, restore_id, with_for_update=True)
         restore.report, restore.checked_at = report.plain(), now()
@@ -106,7 +115,7 @@ def doubtful(since: datetime) -> Any:
 
 
 def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID) -> Line:
-    with transactions() as session:
+    with read_only(), transactions() as session:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
         attempts = attempts_of(session, refund_id)

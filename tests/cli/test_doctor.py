@@ -17,7 +17,7 @@ from domain.jobs import workers
 from domain.jobs.commands import enqueue
 from domain.marketplace.demo import LOADED
 from tests.cli.test_admin import FLASK, refused
-from tests.factories import actor_of, make_admin, make_payment, make_refund
+from tests.factories import actor_of, make_admin, make_payment, make_refund, make_restore
 from tests.servers.smtp import Smtp
 from tests.waiting import within
 from wsgi import create_app
@@ -236,3 +236,11 @@ def test_help_has_an_example(app):
     runner = app.test_cli_runner()
     assert "Example: flask doctor" in runner.invoke(args=["doctor", "--help"]).stdout
     refused(runner.invoke(args=["doctor", "--fast"]), "No such option", exit_code=2)
+
+
+def test_a_restore_whose_report_nobody_has_acknowledged(examine, session):
+    restore = make_restore(session, acknowledged_at=None)
+    session.commit()
+    found = examine()["restore"]
+    assert found["level"] == "warn"
+    assert f"flask backup acknowledge {restore.id}" in found["advice"]
