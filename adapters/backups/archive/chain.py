@@ -43,6 +43,11 @@ class Run:
         """The logs that are there from their first frame on, and how many frames come before each."""
         return {segment.salts: segment.origin for segment in self.segments if segment.origin + 1 >= self.start}
 
+    @cached_property
+    def pauses(self) -> Sequence[Segment]:
+        """Those that were first seen after a time in which nobody looked."""
+        return [segment for segment in self.segments if segment.after_a_pause]
+
     def place(self, position: Position) -> int | None:
         origin = self.origins.get(position.salts)
         if origin is None or origin + position.frame > self.end:
@@ -73,8 +78,8 @@ class Base:
 
     def pauses(self) -> Iterator[tuple[int, int]]:
         """When nobody looked, and something was written."""
-        for segment in self.run.segments:
-            if segment.after_a_pause and segment.end > self.place:
+        for segment in self.run.pauses:
+            if segment.end > self.place:
                 yield segment.since, segment.first
 
     def covers(self, moment: int) -> bool:

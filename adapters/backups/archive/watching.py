@@ -20,6 +20,7 @@ from adapters.backups.archive.moments import micros_now
 from adapters.backups.archive.segments import Mark, Piece, cut
 from adapters.backups.archive.store import Alive, Closed, Generation, Store
 from domain import gate
+from domain.errors import DomainError
 
 log = logging.getLogger(__name__)
 
@@ -209,15 +210,22 @@ class Watch:
         """The generation that goes on here: the newest, if nothing can have been written since that is not in the log now."""
         index = self.look()
         self.seen, self.size = micros_now(), wal.frame_bytes(index.page_size)
-        generation = self.store.newest()
-        if generation and (self.same_log(generation, index) or self.same_database(generation)):
-            generation.remove_rests()
+        newest = self.store.newest()
+        if newest and self.goes_on(newest, index):
+            newest.remove_rests()
             log.info("the archive goes on where it ended")
-        else:
-            generation = self.store.begin()
-            self.end, self.at, self.seen = 0, self.seen, 0  # of what was before this look nothing is known
-            log.info("a new archive begins: %s", generation.folder.name)
+            return newest
+        generation = newest if newest and not newest.segments() else self.store.begin()
+        self.end, self.at, self.seen = 0, self.seen, 0  # of what was before this look nothing is known
+        log.info("a new archive begins: %s", generation.folder.name)
         return generation
+
+    def goes_on(self, generation: Generation, index: wal.Index) -> bool:
+        try:
+            return self.same_log(generation, index) or self.same_database(generation)
+        except DomainError as error:
+            log.warning("the archive that was cannot be gone on from: %s", error.message)
+            return False
 
     def same_log(self, generation: Generation, index: wal.Index) -> bool:
         """Whether the log is still the one whose frames were copied last: then whatever is missing is in it."""

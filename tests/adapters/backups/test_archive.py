@@ -1,6 +1,7 @@
 """The archive of a SQLite database: any moment put together again, and what is refused."""
 
 import random
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
@@ -111,9 +112,14 @@ def test_it_goes_on_from_incremental_backups_too_and_over_a_restore(database, va
         source.backup(live)
     third = archived(vault, datetime.now(UTC))
     fourth = archived(vault, add(database, 4))
+    with closing(sqlite3.connect(database)) as connection:  # one transaction that is copied in several pieces
+        connection.executemany("INSERT INTO oracle (at, filler) VALUES (5, randomblob(3500))", [()] * 17_000)
+        connection.commit()
+    fifth = archived(vault, datetime.now(UTC))
     rows = [restored(full, moment)[0] for moment in (None, first, second, third, fourth)]
     assert rows == [[], [1], [1, 2], [1], [1, 4]]
     assert restored(incremental, fourth)[0] == [1, 4]
+    assert restored(full, fifth)[0] == [1, 4, *[5] * 17_000]
     assert len(vault.coverage()) == 1
 
 
@@ -180,6 +186,27 @@ def test_what_is_damaged_or_gone_is_refused_and_a_later_backup_goes_around_it(da
         other.check_moment(manifest, last)
     with pytest.raises(BackupKeyMismatch):
         other.stage(manifest, last, f"sqlite:///{tmp_path / 'other.db'}", silent)
+
+
+@with_a_key
+def test_whatever_takes_its_files_away_it_begins_again(database, vault, archiver, folder, key, tmp_path):
+    """A new key, and a folder that is gone: what was kept is not gone on from, and nothing of the portal stands still."""
+    process = archiver()
+    vault.create(wish(), silent)
+    process.kill_group()
+    process = start_archiver(database, folder, None, tmp_path / "other.log")
+    other = vault_of(f"sqlite:///{database}", folder, None)
+    try:
+        wait_until(lambda: other.archiving().running, "it archives without a key", seconds=30)
+        shutil.rmtree(folder / "wal")
+        add(database, 1)
+        wait_until(lambda: other.lacks_base(), "it has begun again", seconds=30)
+        made = other.create(wish(), silent)
+        moment = archived(other, add(database, 2))
+        other.check_moment(made, moment)
+        assert process.alive
+    finally:
+        process.kill_group()
 
 
 def flip(file):
