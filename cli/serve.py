@@ -30,7 +30,7 @@ Children = dict[str, subprocess.Popen[bytes]]
 @click.option("--host", envvar="HOST", default="127.0.0.1", show_default=True)
 @click.option("--port", envvar="PORT", default=8000, show_default=True, type=click.IntRange(1, 65535))
 def serve(host: str, port: int) -> None:
-    """Migrate, load the demo data on the first start, and run web and worker until Ctrl-C.
+    """Migrate, load the demo data on the first start, and run web, worker and archiver until Ctrl-C.
 
     \b
     Example: flask serve --port 8001
