@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
@@ -15,6 +16,7 @@ from domain.access import Actor, Permission
 from domain.backups.manifest import Manifest
 from domain.backups.queries import BYTES_PER_SECOND, may_see
 from domain.backups.vault import Vault
+from domain.db import Base
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.types import RESTORE, RESTORE_CHECK
 from domain.marketplace.models import Booking, Payment, Referral, User, Vendor
@@ -24,18 +26,26 @@ from domain.restores.commands import code_for, get_row, moment_of
 from domain.restores.models import Quarantined, Restore
 from domain.restores.restorer import Restorer
 
-RESTORED = {"users": User, "vendors": Vendor, "bookings": Booking, "payments": Payment, "referrals": Referral, "refund_requests": Refund}
+RESTORED: dict[str, tuple[type[Base], Any]] = {
+    "users": (User, User.created_at),
+    "vendors": (Vendor, Vendor.created_at),
+    "bookings": (Booking, Booking.created_at),
+    "payments": (Payment, Payment.paid_at),
+    "referrals": (Referral, Referral.created_at),
+    "refund_requests": (Refund, Refund.requested_at),
+}
 PASSES = 4
 """How often all data are written or read in the course of a restore, roughly: for a first estimate."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Rows of one table now and in the backup. None where that is not known, as for a moment between backups."""
+    """Rows of one table: now, in the backup (None where that is not known, as for a moment between backups), and of what came since."""
 
     table: str
     rows_now: int
     rows_then: int | None
+    rows_since: int
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,13 @@ def preview(session: Session, actor: Actor, vault: Vault, restorer: Restorer, ba
     restorer.check(manifest, asked)
     moment = asked or manifest.snapshot_at
     changes = [
-        Change(name, count(session, select(func.count()).select_from(model)), manifest.row_counts.get(name) if asked is None else None)
-        for name, model in RESTORED.items()
+        Change(
+            name,
+            rows_now=count(session, select(func.count()).select_from(model)),
+            rows_then=manifest.row_counts.get(name) if asked is None else None,
+            rows_since=count(session, select(func.count()).where(came_at > moment)),
+        )
+        for name, (model, came_at) in RESTORED.items()
     ]
     pending, rejected = Refund.status == RefundStatus.PENDING, Refund.status == RefundStatus.REJECTED
     return Preview(

@@ -39,7 +39,7 @@ class BackupsQuery(ListAddress):
 
     @property
     def day_count(self) -> int:
-        return int(self.days) if self.days in {str(days) for days in DAYS} else DAYS[0]
+        return int(self.days) if self.days in {str(days) for days in DAYS} else next(iter(DAYS))
 
 
 def page_context(query: BackupsQuery) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def live_context(query: BackupsQuery) -> dict[str, Any]:
         "standing": standing_words(standing),
         "unreadable": standing.unreadable,
         "reach": draw(page.summary["coverage"], query.day_count),
-        "spans": [{"word": f"{days} days", "url": query.url(days=str(days)), "current": days == query.day_count} for days in DAYS],
+        "spans": [{"word": DAYS[days], "url": query.url(days=str(days)), "current": days == query.day_count} for days in sorted(DAYS)],
         "rows": [line(manifest, standing) for manifest in page],
         "found_words": f"{number(found)} {'backup' if found == 1 else 'backups'}, {size(page.summary['stored_bytes'])} stored",
         "pages": reach(page),

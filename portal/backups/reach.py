@@ -9,7 +9,8 @@ from domain.db import now
 from portal.charts import WIDTH
 from portal.formats import day, number, when, zone
 
-DAYS = (7, 30)
+DAYS = {7: "7 days", 1: "24 hours", 30: "30 days"}
+"""How far back the line goes, the first unless asked for another."""
 HEIGHT = 24
 LEAST = 3.0  # wide: a single moment is seen
 MOST_TOLD = 3
@@ -41,12 +42,14 @@ def draw(spans: Sequence[Span], days: int) -> Reach:
     end = now()
     start = end - timedelta(days=days)
     shown = [span for span in spans if span.end >= start]
-    return Reach(f"The last {days} days", sentence(spans), [stretch(span, start, end) for span in shown], marks(start, end), shown[::-1])
+    return Reach(f"The last {DAYS[days]}", sentence(spans), [stretch(span, start, end) for span in shown], marks(start, end), shown[::-1])
 
 
 def marks(start: datetime, end: datetime) -> list[str]:
-    """Days under the line, the month where it begins."""
+    """Days under the line, the month where it begins; of one day, hours."""
     places = [(start + (end - start) * place / MARKS).astimezone(zone()) for place in range(MARKS)]
+    if end - start <= timedelta(days=1):
+        return [f"{at:%H:%M}" for at in places] + ["now"]
     months = [None, *(at.month for at in places)]
     return [day(at) if at.month != before else str(at.day) for at, before in zip(places, months, strict=False)] + ["now"]
 

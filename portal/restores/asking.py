@@ -107,19 +107,13 @@ def told(found: Preview) -> dict[str, Any]:
             {
                 "word": WORDS.get(change.table, change.table),
                 "now": number(change.rows_now),
-                "then": "—" if change.rows_then is None else number(change.rows_then),
-                "difference": difference(change.rows_now, change.rows_then),
+                "then": None if change.rows_then is None else number(change.rows_then),
+                "since": number(change.rows_since),
             }
             for change in found.changes
         ],
         "takes": left(found.estimated_seconds).removesuffix(" left"),
     }
-
-
-def difference(now: int, then: int | None) -> str:
-    if then is None or now == then:
-        return ""
-    return f"{number(now - then)} fewer" if now > then else f"{number(then - now)} more"
 
 
 def typed(refusal: Refusal | None) -> dict[str, Any]:

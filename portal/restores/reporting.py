@@ -20,6 +20,7 @@ from portal.backups.listing import job_url
 from portal.formats import number
 from portal.jobs import listing as jobs
 from portal.jobs.wording import span
+from portal.restores.asking import in_utc
 from portal.wording import Look
 from web.backups import restorer
 from web.db import db
@@ -71,6 +72,7 @@ def asked_context(row: JobRow) -> dict[str, Any]:
 
 def report_context(detail: Detail) -> dict[str, Any]:
     restore, report = detail.restore, detail.restore.report
+    named = refunds(report)
     return {
         "title": KINDS[Kind(restore.kind)],
         "short": str(restore.id)[:8],
@@ -81,10 +83,12 @@ def report_context(detail: Detail) -> dict[str, Any]:
         "may_acknowledge": restore.acknowledged_at is None and report is not None,
         "can_roll_back": detail.can_roll_back,
         "facts": facts(restore),
+        "in_utc": in_utc,
         "lag": lag(restore),
         "counts": counts(report),
-        "refunds": refunds(report),
-        "unnamed": max((report or {}).get("looked_at", 0) - len(refunds(report)) - (report or {}).get(Ruling.NOTHING_FOUND, 0), 0),
+        "refunds": [line for line in named if line["ruling"] != Ruling.AGREES],
+        "agreeing": [line for line in named if line["ruling"] == Ruling.AGREES],
+        "unnamed": max((report or {}).get("looked_at", 0) - len(named) - (report or {}).get(Ruling.NOTHING_FOUND, 0), 0),
         "carried": [(table.replace("_", " "), number(rows)) for table, rows in sorted(restore.carried.get("rows", {}).items()) if rows],
         "left_out": [left_out_line(row) for row in detail.left_out],
         "left_out_more": restore.left_out - len(detail.left_out),
