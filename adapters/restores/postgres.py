@@ -11,7 +11,7 @@ way there, so a crash leaves nothing to be taken back but a database to drop.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from threading import Thread
 from typing import Any
@@ -19,10 +19,10 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2 import errors, sql
-from sqlalchemy import ColumnElement, Connection, Engine, NullPool, Table, create_engine, text
+from sqlalchemy import ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
-from adapters.restores.swap import Late, Reading, Swap
+from adapters.restores.swap import Late, Reading, Swap, named
 from domain.db import driver_url, dump_json
 from domain.restores.carrying import Changes
 from domain.restores.errors import SwapBlocked
@@ -32,6 +32,7 @@ CAUGHT_UP_SECONDS = 1.0  # a rename waits five for the others to leave
 MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
 LONGEST_NAME = 63
+READ_AT_ONCE = 5000
 CUSHION = 1000
 """Transactions that a count of them may be off by; to look at a few rows too many costs nothing."""
 
@@ -80,6 +81,13 @@ class PostgresSwap(Swap):
                 yield Reading(connection, mark)
         finally:
             engine.dispose()
+
+    @contextmanager
+    def comparing(self, url: str, reading: Reading, staged: Connection) -> Iterator[Changes]:
+        """The staged ones are read on a connection of their own: what is being carried is written on the other meanwhile."""
+        with connected(make_url(driver_url(url))) as reader:
+            reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield Digests(reading.connection, reader)
 
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
         staged = make_url(driver_url(url))
@@ -240,8 +248,37 @@ class YoungRows(Changes):
         latest = live.execute(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).scalar_one()
         self.age = latest - mark + CUSHION
 
-    def since(self, table: Table) -> ColumnElement[bool] | None:
-        return text(f'age("{table.name}".xmin) <= {self.age}')  # type: ignore[return-value]
+    def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
+        return [text(f'age("{table.name}".xmin) <= {self.age}')]  # type: ignore[list-item]
+
+
+class Digests(Changes):
+    """Compares a digest of each row, both databases being read in the order of their keys."""
+
+    def __init__(self, live: Connection, staged: Connection):
+        self.live, self.staged = live, staged
+
+    def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
+        keys = list(table.primary_key)
+        if len(keys) != 1 or not isinstance(keys[0].type, Uuid):
+            return None
+        return named(keys[0], differing(self.digests(self.live, table), self.digests(self.staged, table)))
+
+    def digests(self, connection: Connection, table: Table) -> Iterator[tuple[UUID, int]]:
+        key = f'"{next(iter(table.primary_key)).name}"'
+        question = text(f'SELECT {key}, hashtextextended(t::text, 0) FROM "{table.name}" t ORDER BY {key}')
+        found = connection.execute(question, execution_options={"yield_per": READ_AT_ONCE})
+        return ((id, digest) for id, digest in found)
+
+
+def differing(live: Iterator[tuple[UUID, int]], staged: Iterator[tuple[UUID, int]]) -> Iterator[UUID]:
+    """The ids of live rows that the staged data do not have, or not as they are."""
+    other = next(staged, None)
+    for id, digest in live:
+        while other is not None and other[0] < id:
+            other = next(staged, None)
+        if other != (id, digest):
+            yield id
 
 
 @contextmanager

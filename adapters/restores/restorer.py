@@ -34,7 +34,7 @@ from domain.backups.manifest import BackupType, Manifest
 from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
 from domain.errors import DomainError
-from domain.restores.carrying import Carried, Changes, carry, carry_again
+from domain.restores.carrying import Carried, Changes, carry, carry_again, prepare
 from domain.restores.commands import Facts, enter
 from domain.restores.errors import NothingToRollBack, RestoreFailed
 from domain.restores.models import Restore
@@ -174,7 +174,14 @@ class LiveRestorer:
     def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:
         engine = make_engine(url)
         try:
-            with self.swap.reading() as reading, engine.begin() as staged:
+            with engine.begin() as staged:
+                prepare(staged)
+            with (
+                self.swap.reading() as reading,
+                engine.connect() as staged,
+                self.swap.comparing(url, reading, staged) as changes,
+                staged.begin(),
+            ):
                 if staged.dialect.name == "postgresql":
                     staged.execute(text("SET LOCAL statement_timeout = 0"))
                 done = 0
@@ -184,7 +191,7 @@ class LiveRestorer:
                     done += 1
                     progress(min(done * 3, 100), f"Carrying {table} forward")
 
-                return reading.mark, carry(reading.connection, staged, told)
+                return reading.mark, carry(reading.connection, staged, changes, told)
         finally:
             engine.dispose()
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, Uuid
+from sqlalchemy import ColumnElement, Connection, Table, Uuid
 
-from adapters.restores.swap import Late, Reading, Swap
+from adapters.restores.swap import Late, Reading, Swap, named
 from domain import gate
 from domain.db import make_engine, read_only
 from domain.restores.carrying import Changes
@@ -27,7 +27,6 @@ from domain.restores.ways import WAYS, Way
 SIDE, PREVIOUS = "side.db", "previous.db"
 WAIT_SECONDS = 30.0
 COPIED_AT_ONCE = 1000
-MOST_NAMED = 20_000
 
 
 class SqliteSwap(Swap):
@@ -58,6 +57,11 @@ class SqliteSwap(Swap):
                 yield Reading(connection, 0)
         finally:
             engine.dispose()
+
+    @contextmanager
+    def comparing(self, url: str, reading: Reading, staged: Connection) -> Iterator[Changes]:
+        with AttachedChanges(Path(url.removeprefix("sqlite:///")), self.database) as changes:
+            yield changes
 
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
         side = Path(url.removeprefix("sqlite:///"))
@@ -124,7 +128,7 @@ class SqliteSwap(Swap):
 
 
 class AttachedChanges(Changes):
-    """Compares both databases in SQLite itself, row by row: the late rows are few, and everybody waits for them."""
+    """Compares both databases in SQLite itself, row by row."""
 
     def __init__(self, side: Path, live: Path):
         self.connection = sqlite3.connect(f"file:{side}?mode=ro", uri=True, isolation_level=None)
@@ -136,7 +140,7 @@ class AttachedChanges(Changes):
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def since(self, table: Table) -> ColumnElement[bool] | None:
+    def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
         keys = list(table.primary_key)
         if len(keys) != 1 or not isinstance(keys[0].type, Uuid):
             return None
@@ -144,9 +148,8 @@ class AttachedChanges(Changes):
         differs = f"s.{key} IS NULL"
         if WAYS[table.name] is not Way.ADDED:
             differs += "".join(f' OR l."{column.name}" IS NOT s."{column.name}"' for column in table.columns)
-        question = f'SELECT l.{key} FROM live."{table.name}" l LEFT JOIN main."{table.name}" s ON s.{key} = l.{key} WHERE {differs} LIMIT ?'
-        found = [UUID(value) for (value,) in self.connection.execute(question, (MOST_NAMED + 1,))]
-        return keys[0].in_(found) if len(found) <= MOST_NAMED else None
+        question = f'SELECT l.{key} FROM live."{table.name}" l LEFT JOIN main."{table.name}" s ON s.{key} = l.{key} WHERE {differs}'
+        return named(keys[0], (UUID(value) for (value,) in self.connection.execute(question)))
 
 
 def connect(database: Path) -> sqlite3.Connection:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import islice
+from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, ColumnElement, Connection
 
 from domain.restores.carrying import Changes
 
@@ -43,6 +45,10 @@ class Swap(ABC):
     def reading(self) -> AbstractContextManager[Reading]: ...
 
     @abstractmethod
+    def comparing(self, url: str, reading: Reading, staged: Connection) -> AbstractContextManager[Changes]:
+        """Where the staged data differ from the live ones, as far as they are committed."""
+
+    @abstractmethod
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
         """Put what is at the URL in the live data's place, in one step that is either done or not; answers for how many milliseconds
         nobody could write. Raises SwapBlocked, and then nothing has changed."""
@@ -57,3 +63,13 @@ class Swap(ABC):
     @abstractmethod
     def bytes_needed(self) -> int:
         """What a restore takes up in the folder of backups at most."""
+
+
+NAMED_AT_ONCE = 5000
+
+
+def named(column: Column[Any], ids: Iterable[Any]) -> Iterator[ColumnElement[bool]]:
+    """That the column is one of these, in conditions of which none is too long."""
+    rest = iter(ids)
+    while some := list(islice(rest, NAMED_AT_ONCE)):
+        yield column.in_(some)

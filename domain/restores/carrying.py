@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
@@ -47,23 +47,29 @@ class Carried:
 
 
 class Changes(Protocol):
-    """Which live rows may have changed since they were carried first, so that those who wait for the last carrying wait shortly."""
+    """Which live rows may differ from the staged ones, so that what is alike need not be carried."""
 
-    def since(self, table: Table) -> ColumnElement[bool] | None:
-        """A condition that every such row meets, and few others; None where all are to be looked at."""
+    def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
+        """Conditions of which every such row meets one, and few others do; None where all rows are to be looked at."""
 
 
-def carry(live: Connection, staged: Connection, told: Callable[[str], None] = lambda table: None) -> Carried:
-    """Carry forward all that must not go back in time, while the portal works on.
-
-    `live` is read only; `staged` has the backup's rows under the present schema. Both are transactions of the caller's, the live one
-    of a single moment.
-    """
-    carrying = Carrying(live, staged)
+def prepare(staged: Connection) -> None:
+    """Take out of the backup what must not come back in any case. To be committed before `carry`, which compares."""
     for table in reversed(metadata.sorted_tables):  # children first
         if WAYS[table.name] in (Way.LIVE_ONLY, Way.EMPTY):
             staged.execute(delete(table))
-    carrying.close_jobs()
+    close_jobs(staged)
+
+
+def carry(
+    live: Connection, staged: Connection, changes: Changes | None = None, told: Callable[[str], None] = lambda table: None
+) -> Carried:
+    """Carry forward all that must not go back in time, while the portal works on.
+
+    `live` is read only; `staged` has the backup's rows under the present schema, prepared. Both are transactions of the caller's, the
+    live one of a single moment.
+    """
+    carrying = Carrying(live, staged, changes)
     for table in metadata.sorted_tables:  # parents first
         told(table.name)
         carrying.table(table)
@@ -71,7 +77,7 @@ def carry(live: Connection, staged: Connection, told: Callable[[str], None] = la
 
 
 def carry_again(live: Connection, staged: Connection, before: Carried, changes: Changes | None = None) -> Carried:
-    """Carry what has changed since, now that nobody writes; answers what was carried in all."""
+    """Carry what differs by now; answers what was carried in all."""
     carrying = Carrying(live, staged, changes, again=True)
     carrying.carried.rows, carrying.carried.money = dict(before.rows), before.money
     for table in reversed(metadata.sorted_tables):
@@ -93,13 +99,14 @@ class Carrying:
     def table(self, table: Table) -> None:
         way = WAYS[table.name]
         if table is ExternalRefund.__table__:
-            self.put_payments(set(self.live.scalars(select(table.c.payment_id).where(*self.changed(table)))))
+            for some in batches(self.changed(table)):
+                self.put_payments({row["payment_id"] for row in some})
         if way is Way.LIVE_ONLY:
             self.put(table, self.rows(table))
         elif way in (Way.LIVE_WINS, Way.CLOSED):
-            self.put(table, self.rows(table, *self.changed(table)))
+            self.put(table, self.changed(table))
         elif way is Way.ADDED:
-            self.put(table, self.rows(table, *self.changed(table)), changing=False)
+            self.put(table, self.changed(table), changing=False)
         elif way is Way.GREATEST:
             self.raise_numbers(table)
         elif table is Refund.__table__:
@@ -109,9 +116,10 @@ class Carrying:
         elif table is AuditEntry.__table__:
             self.chain()
 
-    def changed(self, table: Table) -> list[ColumnElement[bool]]:
-        condition = self.changes.since(table) if self.changes is not None else None
-        return [] if condition is None else [condition]
+    def changed(self, table: Table, *conditions: Any) -> Iterator[Row]:
+        found = self.changes.of(table) if self.changes is not None else None
+        for one in (true(),) if found is None else found:
+            yield from self.rows(table, one, *conditions)
 
     def once_more(self, out: LeftOut) -> None:
         """What did not fit at first may fit by now."""
@@ -136,7 +144,7 @@ class Carrying:
         refunds, attempts = table_of(Refund), table_of(RefundAttempt)
         asked_for = exists().where(attempts.c.refund_id == refunds.c.id)
         decided = refunds.c.status.in_((RefundStatus.APPROVED, RefundStatus.PROCESSED))
-        for some in batches(self.rows(refunds, or_(decided, asked_for), *self.changed(refunds))):
+        for some in batches(self.changed(refunds, or_(decided, asked_for))):
             self.put_payments({row["payment_id"] for row in some})
             ids = [row["id"] for row in some]
             found = self.staged.execute(select(refunds.c.id, refunds.c.status).where(refunds.c.id.in_(ids)))
@@ -165,15 +173,6 @@ class Carrying:
         for some in batches(iter(admins)):
             self.staged.execute(delete(codes).where(codes.c.admin_id.in_(some)))
         self.put(codes, self.rows(codes))
-
-    def close_jobs(self) -> None:
-        """What only the backup has of jobs: nobody waits for them, and what they were to do was done, or was taken back with the rest."""
-        jobs = table_of(Job)
-        unfinished = jobs.c.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
-        error = {"code": "SUPERSEDED_BY_RESTORE", "message": "A restore put an earlier state in place of the one this job belonged to."}
-        moment = now()
-        closed = {"status": JobStatus.CANCELLED, "error": error, "finished_at": moment, "cancelled_at": moment, "lease_owner": None}
-        self.staged.execute(update(jobs).where(unfinished).values(**closed, lease_until=None, cancel_acknowledged_at=moment))
 
     def chain(self) -> None:
         """The log never goes back. Where the backup's end is a link of the live chain, the rest of that follows; where the two have
@@ -239,6 +238,16 @@ class Carrying:
         if self.again and WAYS[table.name] not in (Way.LIVE_ONLY, Way.CHAIN):
             return  # counted when they were carried first, but for a few that came since
         self.carried.rows[table.name] = self.carried.rows.get(table.name, 0) + rows
+
+
+def close_jobs(staged: Connection) -> None:
+    """What only the backup has of jobs: nobody waits for them, and what they were to do was done, or was taken back with the rest."""
+    jobs = table_of(Job)
+    unfinished = jobs.c.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
+    error = {"code": "SUPERSEDED_BY_RESTORE", "message": "A restore put an earlier state in place of the one this job belonged to."}
+    moment = now()
+    closed = {"status": JobStatus.CANCELLED, "error": error, "finished_at": moment, "cancelled_at": moment, "lease_owner": None}
+    staged.execute(update(jobs).where(unfinished).values(**closed, lease_until=None, cancel_acknowledged_at=moment))
 
 
 def table_of(model: Any) -> Table:

@@ -24,7 +24,7 @@ from domain.refunds.commands.decision import NotPending
 from domain.refunds.models import Refund, RefundAttempt
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import settle
-from domain.restores.carrying import carry
+from domain.restores.carrying import carry, prepare
 from domain.restores.ways import WAYS
 from tests.domain.gateways import ScriptedGateway
 from tests.factories import actor_of, make_admin, make_booking, make_payment, make_refund, make_role
@@ -65,6 +65,8 @@ def restore(engine, session):
 
     def carried_into(staged):
         session.commit()
+        with staged.begin() as into:
+            prepare(into)
         with engine.connect() as live, staged.begin() as into:
             return carry(live, into)
 
