@@ -10,11 +10,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import IO, Any
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from domain.db import driver_url, now
 
 STORED = 0.7  # of the database, at most, for what is kept
 TOOLS = ("pg_dump", "pg_restore")
+TICK = 0.2  # seconds
 ASIDE = "_check_"
 """A database named for the portal's, this and a backup is ours to drop: backups are put together in such."""
 
@@ -73,7 +76,8 @@ class DumpVault(FolderVault):
                 )
             ).one()
             progress(5, "Reading what is there")
-            tables = contents(connection, progress)
+            with being_read(connection) as read:
+                tables = read(lambda: progress(10, "Reading what is there"))
             (revision,) = connection.execute(text("SELECT version_num FROM alembic_version")).one()
             sequence, head = connection.execute(text("SELECT sequence, hash FROM audit_head")).one()
 
@@ -122,7 +126,8 @@ class DumpVault(FolderVault):
             progress(90, "Comparing")
             with connected(url) as connection:
                 connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-                found = contents(connection, progress)
+                with being_read(connection) as read:
+                    found = read(lambda: progress(95, "Comparing"))
         check_contents(manifest, found)
         return "restored into a database of its own, and each table equal to what was there, row by row"
 
@@ -221,7 +226,7 @@ def connected(url: URL, **options: Any) -> Iterator[Connection]:
         database.dispose()
 
 
-def contents(connection: Connection, progress: Progress) -> dict[str, tuple[int, str]]:
+def contents(connection: Connection, progress: Progress) -> Tables:
     """How many rows each table has, and a digest of them that depends neither on their order nor on the settings of the server."""
     found = {}
     for setting in ("TimeZone TO UTC", "DateStyle TO ISO", "IntervalStyle TO postgres", "bytea_output TO hex", "extra_float_digits TO 1"):
@@ -234,6 +239,38 @@ def contents(connection: Connection, progress: Progress) -> dict[str, tuple[int,
         ).one()
         found[name] = (rows, hashlib.sha256(f"{rows}:{total}".encode()).hexdigest()[:32])
     return found
+
+
+Tables = dict[str, tuple[int, str]]
+
+
+@contextmanager
+def being_read(connection: Connection) -> Iterator[Callable[[Callable[[], None]], Tables]]:
+    """Reads in a thread of its own, so that other things can be done meanwhile; what it yields waits for the end, and tells that it does.
+
+    Whatever ends the block before ends the reading as well.
+    """
+    stopped = Event()
+
+    def told(percent: float, stage: str) -> None:
+        if stopped.is_set():
+            raise CancelledError
+
+    with ThreadPoolExecutor(1, "reading") as pool:
+        reading = pool.submit(contents, connection, told)
+
+        def result(tick: Callable[[], None]) -> Tables:
+            while not wait([reading], TICK).done:
+                tick()
+            return reading.result()
+
+        try:
+            yield result
+        finally:
+            stopped.set()
+            if not reading.done():
+                driver: Any = connection.connection.driver_connection
+                driver.cancel()
 
 
 def check_contents(manifest: Manifest, found: Mapping[str, tuple[int, str]]) -> None:

@@ -6,9 +6,11 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 import config
 from adapters.backups import make_vault
+from adapters.backups.pgbackrest import live
 from adapters.restores import make_restorer
 from domain.backups.errors import BackupCorrupt, PitrGap
 from domain.backups.manifest import plain
@@ -162,6 +164,28 @@ def test_all_of_it_goes_through_tls_where_the_repository_is_elsewhere():
         assert all(finding.ok for finding in vault.examine())
         assert rests(vault) == []
         portal.close()
+
+
+def test_without_a_moment_between_two_changes_tables_are_read_and_not_compared(portal, vault, monkeypatch):
+    monkeypatch.setattr(live, "TRIES", 2)
+    with portal.engine.begin() as busy:
+        busy.execute(text("INSERT INTO markers VALUES ('not committed')"))
+        made = vault.create(wish(FULL), silent)
+    assert made.verified.ok
+    assert "not compared" in made.verified.what
+    assert made.row_counts["refund_requests"] == 1
+    assert made.contents
+    assert "each table equal" in vault.verify(made.id, silent).verified.what
+
+
+def test_retention_is_of_the_repository_and_of_the_log_too(vault, monkeypatch):
+    monkeypatch.setattr("domain.backups.retention.KEPT_FULLS", 1)
+    old = vault.create(wish(FULL), silent), vault.create(wish(INCREMENTAL), silent)
+    made = vault.create(wish(FULL), silent)
+    assert [each.id for each in vault.list()] == [made.id]
+    assert not {each.archive["label"] for each in old} & set(labels(vault))
+    [span] = vault.coverage()
+    assert span.start == made.snapshot_at
 
 
 HANG = """

@@ -27,6 +27,7 @@ PERCENT = re.compile(r"\(.*?([\d.]+)%\)")
 WRONG_KEY = ("outside of section", "cipher header invalid", "unable to flush")
 DAMAGE = re.compile(r"^ +(?:backup|archiveId): ([^,]+), (.*)$(\n {4}(.*)$)?", re.MULTILINE)
 PIECE = re.compile(r"(?:^|/)([0-9A-F]{24})(?:-[0-9a-f]{40})?(?:\.(?:gz|bz2|zst|lz4))?$")
+ANOTHER_PASSPHRASE = "pgBackRest's passphrase is not the one that the repository was made with: correct repo1-cipher-pass."
 UNLOCKED = 50
 DAMAGED = (26, 27, 28, 29, 39, 55, 75, 95)  # checksum, format, file missing, set invalid, cannot be deciphered
 UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
@@ -83,7 +84,7 @@ class Repository:
 
     def contents(self) -> Contents:
         """Raises EngineUnavailable or BackupKeyMismatch."""
-        [stanza] = json.loads(self.ask("info", "--output=json")) or [{}]
+        [stanza] = read_json(self.ask("info", "--output=json")) or [{}]
         self.check_status(stanza)
         clusters = {each["id"]: (str(each["system-id"]), each["version"]) for each in stanza["db"]}
         archives = {each["database"]["id"]: each["id"] for each in stanza["archive"]}
@@ -100,12 +101,12 @@ class Repository:
         said = next((each["status"]["message"] for each in repositories if each["status"]["code"]), status.get("message", "nothing"))
         reason = first_line(said)
         if any(words in said for words in WRONG_KEY):
-            raise BackupKeyMismatch("pgBackRest's passphrase is not the one that the repository was made with: correct repo1-cipher-pass.")
+            raise BackupKeyMismatch(ANOTHER_PASSPHRASE)
         raise EngineUnavailable(f"pgBackRest cannot use the stanza {self.stanza} ({reason}). Was `pgbackrest stanza-create` run?")
 
     def pieces(self, archive_id: str) -> Sequence[Piece]:
         """What the archive holds of the write-ahead log, in its order."""
-        listed = json.loads(self.ask("repo-ls", "--recurse", "--output=json", f"archive/{self.stanza}/{archive_id}", stanza=False))
+        listed = read_json(self.ask("repo-ls", "--recurse", "--output=json", f"archive/{self.stanza}/{archive_id}", stanza=False))
         names = (name for name, facts in listed.items() if facts["type"] == "file")
         found = [Piece(f"archive/{self.stanza}/{archive_id}/{name}", match[1]) for name in names if (match := PIECE.search(name))]
         return sorted(found, key=lambda piece: piece.name[8:] + piece.name[:8])
@@ -180,19 +181,22 @@ class Repository:
 
     def ask(self, verb: str, *options: str, stanza: bool = True) -> str:
         """Only the answer, without the warnings beside it."""
-        with tempfile.TemporaryFile() as said:
-            process = self.programs.start(self.command(verb, *options, stanza=stanza), stdout=said, stderr=said)
-            status = process.wait()
-            said.seek(0)
-            text = said.read().decode("utf-8", "replace")
+        with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
+            status = self.programs.start(self.command(verb, *options, stanza=stanza), stdout=answer, stderr=said).wait()
+            texts = [file.read().decode("utf-8", "replace") for file in (answer, said) if file.seek(0) == 0]
         if status != 0:
-            raise complaint(verb, status, text)
-        return text
+            raise complaint(verb, status, "\n".join(texts))
+        return texts[0]
 
     def command(self, verb: str, *options: str, config: Path | None = None, stanza: bool = True) -> list[str]:
         where = config or self.config
         general = [*([f"--config={where}"] if where else []), *([f"--stanza={self.stanza}"] if stanza else [])]
         return [TOOL, *general, *options, verb] if verb not in ("repo-ls", "repo-get") else [TOOL, verb, *general, *options]
+
+
+def read_json(words: str) -> Any:
+    """With a wrong passphrase there is what comes of deciphering with it inside, whatever bytes those are."""
+    return json.loads(words, strict=False)
 
 
 def stored(facts: dict[str, Any], archives: Mapping[int, str], clusters: Mapping[int, tuple[str, str]]) -> Stored:
@@ -223,6 +227,8 @@ def complaint(verb: str, status: int, said: str) -> DomainError:
         return InsufficientStorage("The disk ran full, and nothing half done is left. Free some space and try again.")
     if verb == "restore" and number in DAMAGED:
         return BackupCorrupt(f"pgBackRest refuses to restore it: {words}")
+    if any(mark in said for mark in WRONG_KEY):
+        return BackupKeyMismatch(ANOTHER_PASSPHRASE)
     return EngineUnavailable(f"pgbackrest {verb} failed: {words[:300]}")
 
 

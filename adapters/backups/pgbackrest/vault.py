@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from adapters.backups.pgbackrest.programs import Account, Programs
 from adapters.backups.pgbackrest.repository import Repository, Stored
 from adapters.backups.pgbackrest.restoring import Restoring
 from adapters.backups.pgbackrest.side import RecoveryEnded, server_programs
-from adapters.backups.postgres import DumpVault, check_contents, connected, contents
+from adapters.backups.postgres import DumpVault, Tables, being_read, check_contents, connected
 from adapters.backups.sealing import Key
 from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, EngineMismatch, EngineUnavailable
@@ -150,9 +150,10 @@ class PgBackRestVault(FolderVault):
             made = self.repository.contents().made_for(wish.id)
             if made is None:
                 raise EngineUnavailable("pgBackRest said that it was done, and has no such backup.")
-            with live.pinned(self.url, progress) as moment:
-                manifest = self.described(wish, parent, server, made, moment, started_at, progress)
-            self.archive_until_now(progress)
+            with live.pinned(self.url, progress) as moment, being_read(moment.connection) as read:
+                self.archive_until_now(progress)
+                tables = read(lambda: progress(70, "Reading what is there"))
+                manifest = self.described(wish, parent, server, made, moment, started_at, tables)
             return replace(self.prove(manifest, draft, progress), finished_at=now())
         except BaseException:
             with suppress(DomainError):
@@ -160,9 +161,9 @@ class PgBackRestVault(FolderVault):
             raise
 
     def described(
-        self, wish: Wish, parent: Manifest | None, server: Server, made: Stored, at: Pinned, started_at: datetime, progress: Progress
+        self, wish: Wish, parent: Manifest | None, server: Server, made: Stored, at: Pinned, started_at: datetime, tables: Tables
     ) -> Manifest:
-        seen = facts(at.connection, contents(at.connection, lambda percent, stage: progress(62, stage)) if at.exact else {})
+        seen = facts(at.connection, tables if at.exact else {})
         return Manifest(
             id=wish.id,
             type=wish.type,
@@ -214,16 +215,19 @@ class PgBackRestVault(FolderVault):
     def prove(self, manifest: Manifest, work: Path, progress: Progress) -> Manifest:
         """Restore it aside, as of its own moment, and let a server show each table. The manifest then says what was seen."""
         try:
-            with self.restoring.restored(manifest, own_moment(manifest), work, progress) as url:
+            with (
+                self.restoring.restored(manifest, own_moment(manifest), work, progress) as url,
+                connected(url) as connection,
+                being_read(connection) as read,
+            ):
                 sound = self.restoring.look_through(url, manifest, progress)
-                with connected(url) as connection:
-                    found = contents(connection, lambda percent, stage: progress(92, "Comparing"))
-                    if manifest.contents:
-                        check_contents(manifest, found)
-                        seen = "each table equal to what was there, row by row"
-                    else:
-                        manifest = replace(manifest, **facts(connection, found))
-                        seen = "each table read, though not compared, since there was no moment without a writer"
+                found = read(lambda: progress(92, "Comparing"))
+                if manifest.contents:
+                    check_contents(manifest, found)
+                    seen = "each table equal to what was there, row by row"
+                else:
+                    manifest = replace(manifest, **facts(connection, found))
+                    seen = "each table read, though not compared, since there was no moment without a writer"
         except RecoveryEnded:
             raise BackupCorrupt("The archive does not have all of the log up to the backup's own moment.") from None
         return manifest.with_verification(True, f"restored into a server of its own: {seen}; {sound}", now())
@@ -247,23 +251,23 @@ class PgBackRestVault(FolderVault):
             try:
                 with self.restoring.restored(base, moment_of(later) if later else own_moment(manifest), work, progress) as source:
                     self.restoring.look_through(source, base, progress)
-                    self.restoring.copy(source, make_url(driver_url(url)), base, progress)
-                    self.compare_copy(None if later else manifest, source, make_url(driver_url(url)), progress)
+                    self.copy(None if later else manifest, base, source, make_url(driver_url(url)), progress)
             except RecoveryEnded:
                 if later is None:
                     raise BackupCorrupt("The archive does not have all of the log up to the backup's own moment.") from None
                 raise self.moments.gap(later) from None
         return later or manifest.snapshot_at
 
-    def compare_copy(self, manifest: Manifest | None, source: URL, target: URL, progress: Progress) -> None:
-        """What was copied against the manifest where it says, else against what it was copied from."""
-        found = []
-        for url in (target,) if manifest and manifest.contents else (target, source):
-            with connected(url) as connection:
-                found.append(contents(connection, lambda percent, stage: progress(96, "Comparing")))
-        if manifest and manifest.contents:
-            check_contents(manifest, found[0])
-        elif found[0] != found[1]:
+    def copy(self, manifest: Manifest | None, base: Manifest, source: URL, target: URL, progress: Progress) -> None:
+        """Then compare: with the manifest where there is one, else with what was copied."""
+        with connected(source) as connection, being_read(connection) as read:
+            self.restoring.copy(source, target, base, progress)
+            before = read(lambda: progress(95, "Reading what is there"))
+        with connected(target) as connection, being_read(connection) as read:
+            after = read(lambda: progress(97, "Comparing"))
+        if manifest is not None:
+            check_contents(manifest, after)
+        elif before != after:
             raise BackupCorrupt("Copied into the new database, the tables are not what they were.")
 
     def coverage(self) -> Sequence[Span]:
@@ -298,14 +302,13 @@ class PgBackRestVault(FolderVault):
         if manifest.archive is None or manifest.engine is not self.engine:
             self.dumps.check_fit(manifest)
             return
-        stored = self.repository.contents()
         if None not in (fingerprints := {manifest.key_fingerprint, self.passphrase_fingerprint}) and len(fingerprints - {UNREAD}) > 1:
             raise BackupKeyMismatch(
                 "The backup was made with another passphrase than pgBackRest has here: set repo1-cipher-pass to the one "
                 f"whose fingerprint is {manifest.key_fingerprint}."
             )
         label = manifest.archive["label"]
-        found = stored.labelled(label)
+        found = self.repository.contents().labelled(label)
         if found is None or found.backup_id != str(manifest.id):
             raise BackupCorrupt(GONE, file=label)
         if found.damaged:
@@ -386,7 +389,7 @@ def moment_of(moment: datetime) -> Sequence[str]:
     return ["--type=time", f"--target={moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}+00"]
 
 
-def facts(connection: Connection, found: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+def facts(connection: Connection, found: Tables) -> dict[str, Any]:
     """What a manifest says of what is in a backup, as a server on it shows it."""
     (revision,) = connection.execute(text("SELECT version_num FROM alembic_version")).one()
     sequence, head = connection.execute(text("SELECT sequence, hash FROM audit_head")).one()

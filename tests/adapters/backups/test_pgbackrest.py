@@ -1,10 +1,19 @@
 """Backups by pgBackRest, on a cluster with a repository of its own. What takes longer is in tests/proofs/test_pgbackrest.py."""
 
+import re
 from datetime import timedelta
 
 import pytest
 
-from domain.backups.errors import OperationInProgress, PitrOutOfRange, TargetBeforeBackup
+from domain.backups.errors import (
+    BackupCorrupt,
+    BackupKeyMismatch,
+    EngineMismatch,
+    EngineUnavailable,
+    OperationInProgress,
+    PitrOutOfRange,
+    TargetBeforeBackup,
+)
 from domain.backups.manifest import plain
 from tests.adapters.backups.archived import Archived, rests
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, silent, wish
@@ -58,7 +67,6 @@ def test_full_and_incremental_ones_come_back_and_so_does_each_moment_after_them(
     assert portal.staged(vault, full) == ({"before the first"}, full.snapshot_at)
     assert portal.staged(vault, full, between) == (all_before | {"after the second"}, between)
     vault.check_moment(second, late)
-    assert portal.staged(vault, second, late) == (all_before | {"after the second", "late"}, late)
     [span] = vault.coverage()
     assert span.start == full.snapshot_at
     assert span.end > late
@@ -87,3 +95,37 @@ def test_what_is_needed_is_looked_at(vault, second):
         "backup space": True,
         "backups": True,
     }
+
+
+def test_another_passphrase_and_another_tool_are_told_from_damage(portal, vault, full, tmp_path):
+    wrong = portal.server.folder / "wrong.conf"
+    wrong.write_text(re.sub("(?m)^repo1-cipher-pass=.*", "repo1-cipher-pass=another", portal.server.config.read_text()))
+    wrong.chmod(0o644)
+    other = portal.new_vault(vault.folder, config=wrong)
+    for act in (lambda: other.check_moment(full, None), lambda: other.create(wish(FULL), silent)):
+        with pytest.raises(BackupKeyMismatch):
+            act()
+    with pytest.raises(EngineMismatch, match="PGBACKREST_STANZA"):
+        vault.dumps.check_moment(full, None)
+    with pytest.raises(EngineUnavailable, match="stanza-create"):
+        portal.new_vault(stanza="nowhere").check_wish(wish(FULL))
+    assert vault.get(full.id).verified.ok
+
+
+def test_what_stands_on_no_backup_of_ours_begins_anew(portal, vault, second):
+    """pgBackRest would let it stand on an administrator's own, which may go at any time."""
+    portal.server.pgbackrest("backup", "--type=full")
+    parent, note = vault.parent_for(wish(INCREMENTAL))
+    assert parent is None
+    assert "none that the portal verified" in note
+
+
+def test_what_somebody_removed_from_the_repository_is_not_called_verified(portal, vault, full, second):
+    newest = vault.list()[0]
+    portal.server.pgbackrest("expire", f"--set={newest.archive['label']}")
+    vault.prune()
+    assert not vault.get(newest.id).verified.ok
+    assert "not in pgBackRest's repository" in vault.get(newest.id).verified.what
+    with pytest.raises(BackupCorrupt):
+        vault.check_moment(newest, None)
+    assert vault.get(full.id).verified.ok
