@@ -10,6 +10,7 @@ be is said by a row within the data themselves, so no crash can leave it in doub
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 
 SPARE = 1.2
 LOOK_SECONDS = 5
+NOTE_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ class LiveRestorer:
             self.recover_alone()
             progress(2, "Checking key, space and schema")
             self.check_alone(manifest, order.moment)
+            for each in self.vault.chain(manifest):  # before the time that a safety backup takes
+                progress(2, "Checking its files")
+                self.vault.check_stored(each)
 
             def put_together(journal: Journal) -> tuple[str, datetime]:
                 url = self.swap.make_stage(order.id)
@@ -237,12 +242,18 @@ class LiveRestorer:
         self.note(restore_id, uploads=report)
 
     def note(self, restore_id: UUID, **facts: Any) -> None:
+        """Right after a swap everybody connects at once, and it may take more than one try."""
         engine = make_engine(self.url)
         try:
-            with Session(engine) as session, session.begin():
-                session.execute(update(Restore).where(Restore.id == restore_id).values(**facts))
-        except SQLAlchemyError as error:
-            log.warning("restore %s is done, and %s was not noted: %s", restore_id, " and ".join(facts), type(error).__name__)
+            for left in reversed(range(NOTE_TRIES)):
+                try:
+                    with Session(engine) as session, session.begin():
+                        session.execute(update(Restore).where(Restore.id == restore_id).values(**facts))
+                    break
+                except SQLAlchemyError as error:
+                    log.warning("restore %s is done, and %s could not be noted: %s", restore_id, " and ".join(facts), error)
+                if left:
+                    time.sleep(1)
         finally:
             engine.dispose()
 

@@ -1,6 +1,7 @@
 """A whole restore on each engine, by the parts that the portal uses."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from domain import audit
 from domain.access import operator
 from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, SchemaNewer
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
 from domain.db import make_engine, now
@@ -272,3 +274,50 @@ def test_replaced_data_are_kept_for_three_days(session, engine, vault, restorer)
     assert not restorer.can_roll_back(order.id)
     with pytest.raises(NothingToRollBack):
         restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
+
+
+def flip(vault, manifest):
+    file = vault.catalog.files(manifest.id) / manifest.files[0].name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def cut(vault, manifest):
+    file = vault.catalog.files(manifest.id) / manifest.files[0].name
+    file.write_bytes(file.read_bytes()[:-10])
+
+
+def change_the_manifest(vault, manifest):
+    document = vault.catalog.document(manifest.id)
+    document.write_text(document.read_text().replace("Asha Rao", "Asha Roy"))
+
+
+def lose_the_key(vault, manifest):
+    vault.catalog.write(replace(manifest, key_fingerprint="0123456789abcdef"))
+
+
+def come_from_the_future(vault, manifest):
+    vault.catalog.write(replace(manifest, schema_revision="9999"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "refusal"),
+    [
+        (flip, BackupCorrupt),
+        (cut, BackupCorrupt),
+        (change_the_manifest, BackupCorrupt),
+        (lose_the_key, BackupKeyMismatch),
+        (come_from_the_future, SchemaNewer),
+    ],
+)
+def test_what_is_not_fit_is_refused_before_anything_is_begun(session, engine, vault, restorer, harm, refusal):
+    session.close()
+    manifest = back_up(vault)
+    harm(vault, manifest)
+    engine.dispose()
+    with pytest.raises(refusal):
+        restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
+    assert not restorer.folder.exists()
+    assert len(vault.list()) + len(vault.damaged()) == 1
+    assert stages_of(engine, restorer) == []
