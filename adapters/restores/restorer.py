@@ -171,10 +171,9 @@ class LiveRestorer:
         self.conclude(order.id, journal, scaled(progress, 92, 99))
 
     def safety_backup(self, order: Order, progress: Progress) -> Manifest:
-        wish = Wish(
-            uuid4(), BackupType.FULL, f"Before the {'restore' if order.undone_id is None else 'rollback'} {order.id}", order.requested_by
-        )
-        return self.vault.create_alone(wish, progress)
+        what = "restore" if order.undone_id is None else "rollback"
+        wish = Wish(uuid4(), BackupType.FULL, f"Safety copy before a {what}", order.requested_by)
+        return self.vault.create_alone(wish, progress, removing=False)  # the oldest may be the one that is to be restored
 
     def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:
         engine = make_engine(url)

@@ -21,6 +21,7 @@ from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, SchemaNewer
 from domain.backups.manifest import BackupType
+from domain.backups.retention import KEPT_FULLS
 from domain.backups.vault import Wish
 from domain.db import make_engine, now
 from domain.identity.models import Admin
@@ -219,6 +220,19 @@ def test_on_a_new_machine_the_backup_becomes_the_portal(session, engine, databas
         assert after.get_one(Restore, order.id).acknowledged_at is None
         assert verify(after, operator()).whole
     restored.dispose()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_oldest_backup_of_those_that_are_kept_can_be_restored(session, engine, vault, restorer):
+    session.close()
+    oldest = back_up(vault)
+    for _ in range(KEPT_FULLS - 1):
+        back_up(vault)
+    engine.dispose()
+    restorer.restore(Order(uuid4(), "Asha Rao", backup_id=oldest.id), silent, nothing)
+    assert len(vault.list()) == KEPT_FULLS + 1
+    back_up(vault)
+    assert len(vault.list()) == KEPT_FULLS
 
 
 class Stop(Exception):
