@@ -46,6 +46,8 @@ class FolderVault(ABC):
     """Backups in a folder. A subclass makes them and puts them together again."""
 
     engine: Engine
+    safety = BackupType.FULL
+    """What is made of the live data right before a restore."""
 
     def __init__(self, folder: Path, key: Key | None, app_version: str):
         self.folder, self.key, self.app_version = folder, key, app_version

@@ -31,7 +31,7 @@ from adapters.backups.vault import FolderVault, full_disk_said, megabytes
 from adapters.restores.journal import Journal, journals
 from adapters.restores.swap import Swap
 from domain.backups.errors import InsufficientStorage, OperationInProgress, SchemaNewer
-from domain.backups.manifest import BackupType, Manifest
+from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
 from domain.errors import DomainError
@@ -172,7 +172,7 @@ class LiveRestorer:
 
     def safety_backup(self, order: Order, progress: Progress) -> Manifest:
         what = "restore" if order.undone_id is None else "rollback"
-        wish = Wish(uuid4(), BackupType.FULL, f"Safety copy before a {what}", order.requested_by)
+        wish = Wish(uuid4(), self.vault.safety, f"Safety copy before a {what}", order.requested_by)
         return self.vault.create_alone(wish, progress, removing=False)  # the oldest may be the one that is to be restored
 
     def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:

@@ -49,6 +49,7 @@ class PgBackRestVault(FolderVault):
     """Backups that pg_dump made before are listed, verified and restored as such."""
 
     engine = Engine.POSTGRESQL
+    safety = BackupType.INCREMENTAL  # a full one copies the whole cluster
 
     def __init__(
         self,
