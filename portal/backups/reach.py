@@ -47,8 +47,10 @@ def draw(spans: Sequence[Span], days: int) -> Reach:
 
 def marks(start: datetime, end: datetime) -> list[str]:
     """Days under the line, the month where it begins; of one day, hours."""
-    places = [(start + (end - start) * place / MARKS).astimezone(zone()) for place in range(MARKS)]
-    if end - start <= timedelta(days=1):
+    short = end - start <= timedelta(days=1)
+    count = 4 if short else MARKS
+    places = [(start + (end - start) * place / count).astimezone(zone()) for place in range(count)]
+    if short:
         return [f"{at:%H:%M}" for at in places] + ["now"]
     months = [None, *(at.month for at in places)]
     return [day(at) if at.month != before else str(at.day) for at, before in zip(places, months, strict=False)] + ["now"]

@@ -63,7 +63,7 @@ def test_three_steps_say_what_comes_back_what_is_lost_and_what_stays(mira, made,
     assert in_utc(backup.snapshot_at) in first and 'aria-current="step"' in first
     second = mira.open(f"{steps_of(backup)}?step=2").text
     assert "1 refund request that nobody has decided yet" in second and "1 rejection: that refund waits" in second
-    assert "1 refund that was approved since" in second and "Came since" in second
+    assert "1 refund that was approved since" in second and "New since" in second
     third = mira.open(f"{steps_of(backup)}?step=3").text
     assert f"Type RESTORE-{backup.snapshot_at:%Y-%m-%d}" in third
     assert mira.open(f"/system/backups/{uuid4()}/restore").status_code == 404
