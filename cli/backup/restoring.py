@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import click
 from flask import current_app
+from sqlalchemy.orm import sessionmaker
 
 from cli.backup.group import as_json, backup, backup_id
 from cli.backup.showing import progress_bar
@@ -126,8 +127,11 @@ def report(restore_id: UUID, again: bool, as_json: bool) -> None:
     """
     if again:
         queries.get_restore(db.session(), operator(), restorer(), restore_id)
+        db.session.rollback()
+        sessions = sessionmaker(db.engine, expire_on_commit=False)  # the threads that ask have no application of their own
         with progress_bar("Comparing", as_json) as progress:
-            compare(writing, current_app.extensions["gateways"], restore_id, lambda done, total: progress(100 * done / max(total, 1), ""))
+            asked = current_app.extensions["gateways"]
+            compare(sessions.begin, asked, restore_id, lambda done, total: progress(100 * done / max(total, 1), ""))
     show(restore_id, as_json)
 
 
