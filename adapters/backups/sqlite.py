@@ -120,7 +120,7 @@ class SqliteVault(FolderVault):
 
         with closing(self.connect()) as source, closing(sqlite3.connect(target, isolation_level=None)) as copy:
             copy.execute("PRAGMA synchronous=OFF")  # a copy that a crash spoils is thrown away
-            moment, position = pin(source, self.database, archived=self.archive.running)
+            moment, position = pin(source, self.database, archived=self.archive.store.newest() is not None)
             source.backup(copy, pages=COPIED_AT_ONCE, progress=told, sleep=0)
             source.execute("ROLLBACK")
         return moment, position
@@ -140,7 +140,9 @@ class SqliteVault(FolderVault):
         return sealed
 
     def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
-        return self.compare(manifest, {}, work, progress)
+        what = self.compare(manifest, {}, work, progress)
+        progress(94, "Reading what goes on from it")
+        return what + self.archive.check(manifest)
 
     def compare(self, manifest: Manifest, elsewhere: dict[object, Path], work: Path, progress: Progress) -> str:
         again = work / "again.db"

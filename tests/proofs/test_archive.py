@@ -2,6 +2,7 @@
 came later."""
 
 import random
+import resource
 import sqlite3
 import time
 from collections import Counter
@@ -72,6 +73,33 @@ def test_an_archiver_that_is_killed_and_foreign_checkpoints_never_bring_back_wha
     assert outcomes["exact"] >= TARGETS / 3
     assert outcomes["refused"] > 0
     assert sum(outcomes.values()) == TARGETS
+
+
+def test_a_full_disk_of_backups_stops_the_archive_and_nothing_else(database, tmp_path):
+    """No file of the archiver may grow for a while, as if there were no space."""
+    vault = vault_of(f"sqlite:///{database}", tmp_path / "backups", None)
+    archiver = start_archiver(database, vault.folder, None, tmp_path / "archiver.log")
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    try:
+        wait_until(lambda: vault.archiving().running, "it watches", seconds=30)
+        with Writer(database) as writer:
+            manifest = vault.create(wish(), silent)
+            resource.prlimit(archiver.pid, resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
+            wait_until(lambda: not vault.archiving().running, "it archives nothing", seconds=60)
+            stopped = datetime.now(UTC)
+            with closing(sqlite3.connect(database, timeout=5)) as other:  # nobody holds the log
+                assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            count = len(writer.committed)
+            wait_until(lambda: len(writer.committed) > count + 50, "writers go on", seconds=30)
+            resource.prlimit(archiver.pid, resource.RLIMIT_FSIZE, unlimited)
+            wait_until(vault.lacks_base, "it archives again", seconds=60)
+            later = vault.create(wish(INCREMENTAL), silent)
+            moment = wait_until(lambda: (until := vault.archiving().until) > later.snapshot_at and until, "it goes on", seconds=30)
+            assert outcome(vault, writer, later, moment, tmp_path) == "exact"
+            assert outcome(vault, writer, manifest, stopped, tmp_path) == "refused"
+    finally:
+        archiver.kill_group()
+    assert "nothing is archived" in archiver.output()
 
 
 def outcome(vault, writer, manifest, target, folder) -> str:

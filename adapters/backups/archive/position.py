@@ -18,8 +18,8 @@ UNLOCKED_TRIES = 3
 
 
 def pin(source: sqlite3.Connection, database: Path, *, archived: bool) -> tuple[datetime, Position | None]:
-    """Begin a read transaction; answers the moment it reads, and its place in the log. No place where there is no log, where the archiver
-    does not run and the log is empty, or where others kept writing: the backup is as good, but nothing can go on from it."""
+    """Begin a read transaction; answers the moment it reads, and its place in the log. No place where there is no log, where nothing is
+    archived and the log is empty, or where others kept writing: the backup is as good, but nothing can go on from it."""
     with closing(connect(database)) as writer:
         deadline, tries = time.monotonic() + PATIENCE, 0
         while True:

@@ -14,7 +14,7 @@ from domain.errors import DomainError
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 5.0
+AGAIN_SECONDS = 2.0
 
 
 def archive(database: Path, store: Store, stopping: Event) -> None:

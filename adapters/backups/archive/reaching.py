@@ -156,6 +156,17 @@ class Archive:
                 return
             time.sleep(0.05)
 
+    def check(self, manifest: Manifest) -> str:
+        """Read all that goes on from a backup; answers what was found. What is damaged is set aside, so that no moment behind it is offered
+        any more; the backup itself is none the worse."""
+        found = []
+        for base in chain.bases([manifest], chain.runs(self.store)):
+            whole, damaged = rebuilding.set_damaged_aside(base)
+            found.append(f"; {whole} pieces of the archive go on from it")
+            if damaged:
+                found.append(f", {len(damaged)} were damaged and are set aside: moments behind them need a later backup")
+        return "".join(found)
+
     def prune(self) -> None:
         """A backup whose manifest cannot be read now may be read again: while there is one, nothing goes."""
         if not self.backups.damaged():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -26,6 +26,20 @@ def check_segments(base: Base, end: int) -> None:
     """Raises BackupCorrupt, BackupKeyMismatch unless each is what was stored, and the base is one of this row."""
     for segment in segments_between(base, end):
         check_base(base, base.run.generation.read(segment))
+
+
+def set_damaged_aside(base: Base) -> tuple[int, list[Segment]]:
+    """Read all that goes on from the base; answers how many segments are whole, and those that were not."""
+    whole, damaged = 0, []
+    for segment in segments_between(base, base.run.end):
+        try:
+            base.run.generation.read(segment)
+            whole += 1
+        except BackupCorrupt:
+            with suppress(FileNotFoundError):
+                base.run.generation.set_aside(segment)
+            damaged.append(segment)
+    return whole, damaged
 
 
 def check_base(base: Base, piece: Piece) -> None:

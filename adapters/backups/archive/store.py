@@ -23,7 +23,7 @@ from domain.backups.manifest import signature
 
 FOLDER = "wal"
 NOTE_BYTES = 512
-MOST_JOINED = 16_000  # frames: a log of usual size is one file in the end, one of a great transaction stays in pieces
+MOST_JOINED = 4_000  # frames: a log of usual size is one file in the end, one of a great transaction stays in pieces
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,12 @@ class Generation:
                 self.write(whole)
                 for segment in group:
                     self.path(segment).unlink(missing_ok=True)
+
+    def set_aside(self, segment: Segment) -> None:
+        """Take a damaged one out of the row, so that nobody counts on it; it is kept, should somebody know how to mend it."""
+        path = self.path(segment)
+        path.rename(path.with_name(f"damaged-{path.name}"))
+        sync(self.folder)
 
     def remove_rests(self) -> None:
         for path in self.folder.glob(".*.wal*"):

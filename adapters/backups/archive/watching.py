@@ -30,7 +30,7 @@ LONG_LOG = 3_400_000
 FEW_FRAMES = 1000
 PATIENCE = 0.05
 SPACIOUS_LOG = 64_000_000
-AT_ONCE = 8_000  # frames in one segment, at most
+AT_ONCE = 4_000  # frames in one segment, at most
 SEGMENTS_OF_A_LOG = 60
 LINGER_SECONDS = 25.0
 READ_AT_ONCE = 1 << 20
@@ -172,11 +172,16 @@ class Watch:
 
     def tidy(self) -> None:
         """Few files rather than many: one for a log that is finished."""
-        if self.finished:
-            self.generation.join(self.finished)
+        salts = self.finished or (self.salts if self.segments_of_log > SEGMENTS_OF_A_LOG else None)
+        if salts is None:
+            return
+        try:
+            self.generation.join(salts)
+        except (OSError, DomainError) as error:  # what is in many files is as good
+            log.warning("segments stay apart: %s", error)
+        if salts == self.finished:
             self.finished = None
-        if self.segments_of_log > SEGMENTS_OF_A_LOG:
-            self.generation.join(self.salts)
+        else:
             self.segments_of_log = 1
 
     # -- having the log begin anew --

@@ -39,7 +39,7 @@ def archiver(database, folder, key, tmp_path, vault):
     def start():
         before = vault.archiving().until
         started.append(start_archiver(database, folder, tmp_path / "backup.key" if key else None, tmp_path / "archiver.log"))
-        wait_until(lambda: vault.archiving().until != before, "it watches", seconds=30)
+        wait_until(lambda: vault.archiving().running and vault.archiving().until != before, "it watches", seconds=30)
         return started[-1]
 
     yield start
@@ -165,10 +165,12 @@ def test_moments_that_cannot_be_had_are_refused_with_what_can(database, vault, a
 
 
 @with_a_key
-def test_what_is_damaged_or_gone_is_refused_and_a_later_backup_goes_around_it(database, vault, archiver, restored, tmp_path):
+def test_what_is_damaged_or_gone_is_refused_unless_there_is_a_way_around_it(database, vault, archiver, restored, tmp_path):
     process = archiver()
     manifest = vault.create(wish(), silent)
-    for number in range(4):
+    archived(vault, add(database, 0))
+    later = vault.create(wish(INCREMENTAL), silent)
+    for number in range(1, 4):
         last = archived(vault, add(database, number))
     process.kill_group()
     files = segments(vault)
@@ -181,11 +183,18 @@ def test_what_is_damaged_or_gone_is_refused_and_a_later_backup_goes_around_it(da
         for file, content in zip(files, kept, strict=True):
             file.write_bytes(content)
     assert restored(manifest, last)[0] == [0, 1, 2, 3]
+    spoilt = vault.catalog.files(later.id) / later.file("pages").name
+    flip(spoilt)
+    assert restored(manifest, last)[0] == [0, 1, 2, 3]
     with pytest.raises(BackupKeyMismatch):
         other = vault_of(f"sqlite:///{database}", vault.folder, new_key(tmp_path, "other.key"))
         other.check_moment(manifest, last)
     with pytest.raises(BackupKeyMismatch):
         other.stage(manifest, last, f"sqlite:///{tmp_path / 'other.db'}", silent)
+    assert f"{len(files)} pieces of the archive go on from it" in vault.verify(manifest.id, silent).verified.what
+    flip(files[-1])
+    assert "1 were damaged and are set aside" in vault.verify(manifest.id, silent).verified.what
+    assert vault.coverage()[-1].end < last
 
 
 @with_a_key
@@ -242,6 +251,26 @@ def test_somebody_elses_checkpoints_do_no_harm_while_it_runs(database, vault, ar
         rows, reached = restored(manifest, target)
         assert writer.missing(target, rows) <= (target - reached).total_seconds()
         assert len(vault.coverage()) == 1
+
+
+@with_a_key
+def test_while_it_stood_still_is_a_gap_and_what_it_finds_after_is_not(database, vault, archiver, restored, monkeypatch):
+    for module in ("chain", "segments"):
+        monkeypatch.setattr(f"adapters.backups.archive.{module}.LONGEST_LAG", 600_000)
+    process = archiver()
+    manifest = vault.create(wish(), silent)
+    first = archived(vault, add(database, 1))
+    process.send(signal.SIGSTOP)
+    began = add(database, 2)
+    wait_until(lambda: datetime.now(UTC) - began > timedelta(seconds=1.5), "time passes")
+    missed = add(database, 3)
+    process.send(signal.SIGCONT)
+    after = archived(vault, datetime.now(UTC))
+    assert [restored(manifest, moment)[0] for moment in (first, after)] == [[1], [1, 2, 3]]
+    with pytest.raises(PitrGap):
+        restored(manifest, missed)
+    before, then = vault.coverage()
+    assert (before.start, before.end < missed < then.start) == (manifest.snapshot_at, True)
 
 
 @with_a_key
