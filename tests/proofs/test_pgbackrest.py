@@ -100,7 +100,7 @@ def test_a_killed_process_leaves_a_server_and_programs_that_the_next_one_ends(po
     """kill -9 in the middle of copying, and while the server on the restored data runs."""
     stored = labels(vault)
     for stage in ("Copying the cluster", "Looking through pages and indexes"):
-        process = subprocess.Popen([sys.executable, "-c", HANG, vault.folder, portal.server.config, portal.url, stage])
+        process = subprocess.Popen([sys.executable, "-c", HANG, vault.folder, portal.server.config, portal.url, stage, portal.key_file])
         try:
             wait_until((vault.folder / "hangs").exists, "it hangs", seconds=60)
         finally:
@@ -193,13 +193,14 @@ import sys, time
 from pathlib import Path
 from uuid import uuid4
 from adapters.backups.pgbackrest import PgBackRestVault
+from adapters.backups.sealing import read_key
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
-folder, config, url, stage = sys.argv[1:]
+folder, config, url, stage, key = sys.argv[1:]
 def told(percent, said):
     if said == stage and percent > 5:
         (Path(folder) / "hangs").touch()
         time.sleep(600)
-vault = PgBackRestVault(Path(folder), None, "1.2.3", url, stanza="portal", config=Path(config))
+vault = PgBackRestVault(Path(folder), read_key(Path(key)), "1.2.3", url, stanza="portal", config=Path(config))
 vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), told)
 """

@@ -33,10 +33,12 @@ class Account:
     def named(name: str | None) -> Account:
         """Raises EngineUnavailable where there is no such user, or the portal may not become it."""
         if os.geteuid() != 0:
-            own = pwd.getpwuid(os.geteuid()).pw_name
-            if name not in (None, own):
-                raise EngineUnavailable(f"The portal runs as {own} and cannot become {name}: unset PGBACKREST_USER, or run it as {name}.")
-            return Account()
+            with suppress(KeyError):
+                if name is None or pwd.getpwnam(name).pw_uid == os.geteuid():
+                    return Account()
+            raise EngineUnavailable(
+                f"The portal does not run as root and cannot become {name}: unset PGBACKREST_USER, or run it as {name}."
+            )
         try:
             entry = pwd.getpwnam(name or "postgres")
         except KeyError:

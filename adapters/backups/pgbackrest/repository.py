@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import re
+import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from uuid import UUID
 
 import zstandard
 
-from adapters.backups.pgbackrest.programs import Programs
+from adapters.backups.pgbackrest.programs import Programs, kill_group
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, EngineUnavailable, InsufficientStorage, OperationInProgress
 from domain.backups.manifest import BackupType
 from domain.errors import DomainError
@@ -28,6 +29,7 @@ WRONG_KEY = ("outside of section", "cipher header invalid", "unable to flush")
 DAMAGE = re.compile(r"^ +(?:backup|archiveId): ([^,]+), (.*)$(\n {4}(.*)$)?", re.MULTILINE)
 PIECE = re.compile(r"(?:^|/)([0-9A-F]{24})(?:-[0-9a-f]{40})?(?:\.(?:gz|bz2|zst|lz4))?$")
 ANOTHER_PASSPHRASE = "pgBackRest's passphrase is not the one that the repository was made with: correct repo1-cipher-pass."
+ANSWERS_WITHIN = 30.0
 UNLOCKED = 50
 DAMAGED = (26, 27, 28, 29, 39, 55, 75, 95)  # checksum, format, file missing, set invalid, cannot be deciphered
 UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
@@ -182,7 +184,14 @@ class Repository:
     def ask(self, verb: str, *options: str, stanza: bool = True) -> str:
         """Only the answer, without the warnings beside it."""
         with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
-            status = self.programs.start(self.command(verb, *options, stanza=stanza), stdout=answer, stderr=said).wait()
+            process = self.programs.start(self.command(verb, *options, stanza=stanza), stdout=answer, stderr=said)
+            try:
+                status = process.wait(ANSWERS_WITHIN)
+            except subprocess.TimeoutExpired:
+                raise EngineUnavailable(f"pgbackrest {verb} did not answer within {ANSWERS_WITHIN:g} s.") from None
+            finally:
+                kill_group(process.pid)
+                process.wait()
             texts = [file.read().decode("utf-8", "replace") for file in (answer, said) if file.seek(0) == 0]
         if status != 0:
             raise complaint(verb, status, "\n".join(texts))

@@ -100,7 +100,7 @@ class Side:
                     [bin_folder / "postgres", "-D", self.data, "-c", f"config_file={self.data}/side.conf"], stdout=output, stderr=output
                 )
             try:
-                url = URL.create("postgresql+psycopg2", self.superuser, database="postgres", query={"host": str(socket), "port": PORT})
+                url = URL.create("postgresql+psycopg2", self.superuser, database="template1", query={"host": str(socket), "port": PORT})
                 while not answers(url):
                     tick()
                     if process.poll() is not None:

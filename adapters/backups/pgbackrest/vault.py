@@ -38,10 +38,13 @@ from domain.errors import DomainError
 
 log = logging.getLogger(__name__)
 
+USUAL = (Path("/etc/pgbackrest/pgbackrest.conf"), Path("/etc/pgbackrest.conf"))
+SILENT = "The database does not answer: look at DATABASE_URL."
 OLDEST_MAJOR = 15  # the first with pg_backup_start and pg_checkpoint, which the setup grants
 ARCHIVED_WITHIN = 60.0  # seconds that an operation waits for the archive
 GONE = "It is not in pgBackRest's repository any more."
 UNREAD = "pgbackrest"  # for the fingerprint of a passphrase that cannot be read here
+STORED = 0.7  # of the cluster, at most, for what is kept
 ROOM = 256_000_000  # for the write-ahead log that is replayed, and what a server makes of its own
 
 
@@ -87,25 +90,37 @@ class PgBackRestVault(FolderVault):
     @cached_property
     def passphrase_fingerprint(self) -> str | None:
         """Of what pgBackRest encrypts with, where it can be read here; slow to guess from."""
-        found = os.environ.get("PGBACKREST_REPO1_CIPHER_PASS")
-        for file in (self.config, self.restore_config):
-            with suppress(OSError):
-                if not found and file and (match := re.search(r"^\s*repo1-cipher-pass\s*=\s*(\S.*?)\s*$", file.read_text(), re.MULTILINE)):
-                    found = match[1]
+        found = self.option("repo1-cipher-pass")
         return found and hashlib.pbkdf2_hmac("sha256", found.encode(), b"portal backups", 100_000).hex()[:16]
+
+    def option(self, name: str) -> str | None:
+        """Of pgBackRest's own, where it says it."""
+        if found := os.environ.get(f"PGBACKREST_{name.replace('-', '_').upper()}"):
+            return found
+        for file in (self.config, self.restore_config) if self.config else USUAL:
+            with suppress(OSError):
+                if file and (match := re.search(rf"^\s*{name}\s*=\s*(\S.*?)\s*$", file.read_text(), re.MULTILINE)):
+                    return match[1]
+        return None
 
     def database_bytes(self) -> int:
         return self.dumps.database_bytes()
 
     def bytes_needed(self) -> int:
-        """The repository may be elsewhere; what is restored of it to be tried is here."""
-        return live.cluster_bytes(self.url) + ROOM
+        """What is restored to be tried, and, where the repository is on the same disk, what is stored."""
+        try:
+            cluster = live.cluster_bytes(self.url)
+        except SQLAlchemyError:
+            raise EngineUnavailable(SILENT) from None
+        beside = self.option("repo1-path")
+        with suppress(OSError):
+            if beside and Path(beside).stat().st_dev == self.folder.stat().st_dev:
+                return int(cluster * (1 + STORED)) + ROOM
+        return cluster + ROOM
 
     def check_wish(self, wish: Wish) -> None:
-        server = self.server()
+        self.check_archives(self.server())
         self.repository.contents()
-        if server.failing:
-            raise EngineUnavailable("The server's archive_command fails, and no backup is whole without the log: see the server's own log.")
         super().check_wish(wish)
 
     def server(self) -> Server:
@@ -113,14 +128,18 @@ class PgBackRestVault(FolderVault):
         try:
             server = live.examine(self.url)
         except SQLAlchemyError:
-            raise EngineUnavailable("The database does not answer: look at DATABASE_URL.") from None
+            raise EngineUnavailable(SILENT) from None
         if server.major < OLDEST_MAJOR:
             needed = f"This needs PostgreSQL {OLDEST_MAJOR} or newer, and the server is {server.version}"
             raise EngineUnavailable(f"{needed}: unset PGBACKREST_STANZA.")
-        if not server.archives:
-            raise EngineUnavailable("The server does not archive: set archive_mode=on and archive_command, and restart it once.")
         server_programs(server.major)
         return server
+
+    def check_archives(self, server: Server) -> None:
+        if not server.archives:
+            raise EngineUnavailable("The server does not archive: set archive_mode=on and archive_command, and restart it once.")
+        if server.failing:
+            raise EngineUnavailable("The server's archive_command fails, and no backup is whole without the log: see the server's own log.")
 
     def remove_rests(self) -> None:
         """Processes first; then what the repository has of backups that were never finished; then the folders."""
@@ -141,6 +160,7 @@ class PgBackRestVault(FolderVault):
 
     def make(self, wish: Wish, parent: Manifest | None, draft: Path, progress: Progress) -> Manifest:
         server = self.server()
+        self.check_archives(server)
         started_at = now()
         try:
             self.repository.back_up(
@@ -353,11 +373,16 @@ class PgBackRestVault(FolderVault):
             return [Finding("backup engine", False, error.message, "See docs/backups-postgresql.md")]
         fulls = sum(1 for each in stored.backups if each.type is BackupType.FULL)
         counted = f"{fulls} full and {len(stored.backups) - fulls} incremental"
+        known = {str(manifest.id) for manifest in self.list()}
+        if strange := sum(1 for each in stored.backups if each.backup_id not in known):
+            counted += f", of which {strange} are not in the catalog"
         found = f"pgBackRest, stanza {self.stanza} of PostgreSQL {server.version}: {counted}"
         return [Finding("backup engine", True, found), self.examine_archive(server, stored.archived.get(server.system_id))]
 
     def examine_archive(self, server: Server, newest: str | None) -> Finding:
         advice = "See the server's own log for what archive_command says; the log piles up on its disk meanwhile"
+        if not server.archives:
+            return Finding("archive", False, "the server does not archive", "Set archive_mode=on and archive_command, and restart it once")
         if server.failing:
             return Finding("archive", False, f"the server's archive_command fails, {server.waiting} pieces of the log wait", advice)
         if server.waiting > BEHIND:
@@ -376,8 +401,17 @@ class PgBackRestVault(FolderVault):
             return Finding("backup key", False, error.message, "Correct repo1-cipher-pass")
         if not encrypted:
             return Finding("backup key", False, "backups are not encrypted", "Make a new repository with repo1-cipher-type=aes-256-cbc")
-        named = self.passphrase_fingerprint or "that cannot be read here"
-        return Finding("backup key", True, f"pgBackRest encrypts with AES-256, with the passphrase {named}")
+        found = f"pgBackRest encrypts with AES-256, with the passphrase {self.passphrase_fingerprint or 'that cannot be read here'}"
+        if self.key is None:
+            found += "; manifests are not signed, and files of the storage not encrypted"
+            return Finding("backup key", False, found, "Make a key: flask backup key FILE, and set BACKUP_KEY_FILE")
+        return Finding("backup key", True, f"{found}; the rest with age, key {self.key.fingerprint}")
+
+    def examine_space(self) -> Finding:
+        try:
+            return super().examine_space()
+        except EngineUnavailable as error:
+            return Finding("backup space", False, error.message, "Look at DATABASE_URL")
 
 
 def own_moment(manifest: Manifest) -> Sequence[str]:

@@ -15,7 +15,7 @@ from adapters.backups.pgbackrest.side import socket_prefix
 from domain import audit
 from domain.access import SYSTEM
 from domain.db import driver_url
-from tests.adapters.backups.conftest import silent
+from tests.adapters.backups.conftest import new_key, silent
 from tests.factories import make_refund
 from tests.servers.pgbackrest import STANZA
 
@@ -27,6 +27,8 @@ class Archived:
 
     def __init__(self, server):
         self.server = server
+        self.key_file = server.folder / f"backup-{next(NUMBERS)}.key"
+        self.key = new_key(server.folder, self.key_file.name)
         self.url = server.own_database(f"portal_{next(NUMBERS)}")
         migrations.upgrade(self.url)
         self.engine = create_engine(driver_url(self.url))
@@ -40,7 +42,7 @@ class Archived:
     def new_vault(self, folder=None, **settings):
         """In a folder of its own; the repository is everybody's."""
         folder = folder or self.server.folder / f"backups-{next(NUMBERS)}"
-        return PgBackRestVault(folder, None, "1.2.3", self.url, **{"stanza": STANZA, "config": self.server.config} | settings)
+        return PgBackRestVault(folder, self.key, "1.2.3", self.url, **{"stanza": STANZA, "config": self.server.config} | settings)
 
     def mark(self, name):
         """Commit a row of that name; answers a moment after it and before whatever comes next."""

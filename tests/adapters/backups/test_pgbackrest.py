@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import pytest
 
+import config
+from adapters.backups.pgbackrest.programs import Account
 from domain.backups.errors import (
     BackupCorrupt,
     BackupKeyMismatch,
@@ -97,6 +99,20 @@ def test_what_is_needed_is_looked_at(vault, second):
     }
 
 
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        ({"PGBACKREST_STANZA": "por tal"}, "PGBACKREST_STANZA: 'por tal' does not fit"),
+        ({"PGBACKREST_STANZA": "portal"}, "PGBACKREST_STANZA: DATABASE_URL is no PostgreSQL"),
+        ({"PGBACKREST_CONFIG": __file__}, "PGBACKREST_STANZA: it is not set"),
+        ({"PGBACKREST_RESTORE_CONFIG": "/nowhere"}, "PGBACKREST_RESTORE_CONFIG: there is no file '/nowhere'"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_named(settings, mistake, tmp_path):
+    with pytest.raises(config.ConfigError, match=mistake):
+        config.load({"DATA_DIR": str(tmp_path), **settings})
+
+
 def test_another_passphrase_and_another_tool_are_told_from_damage(portal, vault, full, tmp_path):
     wrong = portal.server.folder / "wrong.conf"
     wrong.write_text(re.sub("(?m)^repo1-cipher-pass=.*", "repo1-cipher-pass=another", portal.server.config.read_text()))
@@ -107,6 +123,8 @@ def test_another_passphrase_and_another_tool_are_told_from_damage(portal, vault,
             act()
     with pytest.raises(EngineMismatch, match="PGBACKREST_STANZA"):
         vault.dumps.check_moment(full, None)
+    with pytest.raises(EngineUnavailable, match="PGBACKREST_USER"):
+        Account.named("nobody-of-that-name")
     with pytest.raises(EngineUnavailable, match="stanza-create"):
         portal.new_vault(stanza="nowhere").check_wish(wish(FULL))
     assert vault.get(full.id).verified.ok
