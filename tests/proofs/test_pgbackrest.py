@@ -1,8 +1,12 @@
 """Backups by pgBackRest when something is gone, damaged, stopped or killed."""
 
+import itertools
+import random
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
+from threading import Event, Thread
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -186,6 +190,53 @@ def test_retention_is_of_the_repository_and_of_the_log_too(vault, monkeypatch):
     assert not {each.archive["label"] for each in old} & set(labels(vault))
     [span] = vault.coverage()
     assert span.start == made.snapshot_at
+
+
+def test_writers_go_on_and_each_moment_has_what_was_committed_until_then(portal, vault):
+    """Each writer asks the database's clock before and after each of its commits: what ended before the moment is there, what began
+    after it is not. And while they write, each backup is compared row by row with what was there."""
+    stop, written = Event(), []
+    writers = [Thread(target=write, args=(portal, number, stop, written)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        full = vault.create(wish(FULL), silent)
+        second = vault.create(wish(INCREMENTAL), silent)
+        count = len(written)
+        wait_until(lambda: len(written) > count + 100, "they write", seconds=60)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    for made in (full, second):
+        assert "each table equal" in made.verified.what
+    dice = random.Random(7)
+    after_the_first = [each for each in written if each.before > full.snapshot_at]
+    for moment in [full.snapshot_at, *(dice.choice(after_the_first).before for _ in range(3))]:
+        found, reached = portal.staged(vault, full, moment)
+        assert reached == moment
+        assert {each.name for each in written if each.after <= moment} <= found
+        assert not {each.name for each in written if each.before > moment} & found
+
+
+class Written(NamedTuple):
+    name: str
+    before: datetime
+    after: datetime
+
+
+def write(portal, number, stop, written):
+    clock = text("SELECT clock_timestamp()")
+    with portal.engine.connect() as connection:
+        for count in itertools.count():
+            if stop.is_set():
+                return
+            name = f"writer {number}: {count}"
+            with connection.begin():
+                before = connection.execute(clock).scalar_one()
+                connection.execute(text("INSERT INTO markers VALUES (:name)"), {"name": name})
+            with connection.begin():
+                written.append(Written(name, before, connection.execute(clock).scalar_one()))
 
 
 HANG = """

@@ -77,26 +77,53 @@ def cluster_bytes(url: URL) -> int:
 
 def commit_something(url: URL) -> None:
     """A commit later than any moment asked for: recovery stops before it, and without one it would not know where to."""
-    with connected(url) as connection, connection.begin():
-        connection.execute(text("SELECT pg_current_xact_id()"))
+    with connected(url) as connection:
+        new_transaction(connection)
 
 
 @contextmanager
 def pinned(url: URL, progress: Progress) -> Iterator[Pinned]:
-    """Between two transactions of everybody else: whoever writes waits for the few milliseconds that it takes to look.
-
-    A snapshot alone is no place in the log: what commits at that moment may stand in the log and not be seen yet.
+    """Between two transactions of everybody else. A snapshot alone is no place in the log: what commits at that moment may stand in the
+    log and not be seen yet. Where nobody writes just now, nobody waits; else whoever writes waits for the milliseconds it takes to look.
     """
-    with connected(url) as reader:
+    with connected(url) as reader, connected(url) as gate:
         for attempt in range(TRIES):
             progress(61, "Waiting for a moment between two changes")
-            with connected(url) as gate, writers_wait(gate) as paused:
+            if (found := look_where_nobody_writes(reader, gate)) is not None:
+                break
+            with writers_wait(gate) as paused:
                 if paused or attempt == TRIES - 1:
-                    reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-                    lsn, moment = reader.execute(text("SELECT pg_current_wal_insert_lsn()::text, clock_timestamp()")).one()
+                    found = look(reader, exact=paused)
                     break
             time.sleep(BETWEEN)
-        yield Pinned(reader, moment, lsn, paused)
+        assert found is not None
+        yield found
+
+
+def look_where_nobody_writes(reader: Connection, witness: Connection) -> Pinned | None:
+    """Between two transactions of our own, whose numbers follow each other: nobody began to write in between. And whoever began before
+    had ended, or the snapshot would know of somebody."""
+    before = new_transaction(witness)
+    found = look(reader, exact=True)
+    oldest, next_one = reader.execute(
+        text("SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() s")
+    ).one()
+    if oldest == next_one == before + 1 == new_transaction(witness):
+        return found
+    reader.rollback()
+    return None
+
+
+def look(reader: Connection, *, exact: bool) -> Pinned:
+    reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    lsn, moment = reader.execute(text("SELECT pg_current_wal_insert_lsn()::text, clock_timestamp()")).one()
+    return Pinned(reader, moment, lsn, exact)
+
+
+def new_transaction(witness: Connection) -> int:
+    """The number of one that is over."""
+    with witness.begin():
+        return int(witness.execute(text("SELECT pg_current_xact_id()::text")).scalar_one())
 
 
 @contextmanager
