@@ -20,6 +20,7 @@ KEYS = (
     ("Go to refunds", ("G", "R"), "then"),
     ("Go to jobs", ("G", "J"), "then"),
     ("Go to health", ("G", "H"), "then"),
+    ("Go to backups", ("G", "B"), "then"),
     ("Pause live updates", ("P",), ""),
     ("Change theme", ("T",), ""),
     ("These shortcuts", ("?",), ""),

@@ -16,6 +16,8 @@ from domain.backups.manifest import Manifest
 UNFINISHED = ".unfinished"
 COPY = "manifest.json"
 ID = "????????-????-????-????-????????????"
+Mark = tuple[int, int, int]
+"""What a file is known again by: a manifest is always written as a new file."""
 
 
 class Catalog:
@@ -26,19 +28,20 @@ class Catalog:
 
     def __init__(self, folder: Path, signing: bytes):
         self.folder, self.signing = folder, signing
+        self.seen: dict[Path, tuple[Mark, Manifest]] = {}
 
     def list(self) -> Sequence[Manifest]:
         found = []
         for path in self.documents():
             with suppress(BackupCorrupt, BackupNotFound):
-                found.append(self.read(path))
+                found.append(self.glance(path))
         return sorted(found, key=lambda manifest: (manifest.snapshot_at, str(manifest.id)), reverse=True)
 
     def damaged(self) -> Sequence[str]:
         names = []
         for path in self.documents():
             try:
-                self.read(path)
+                self.glance(path)
             except BackupCorrupt:
                 names.append(path.stem)
             except BackupNotFound:  # removed a moment ago
@@ -51,6 +54,21 @@ class Catalog:
 
     def get(self, backup_id: UUID) -> Manifest:
         return self.read(self.document(backup_id))
+
+    def glance(self, path: Path) -> Manifest:
+        """The same for a list, which is looked at often: read again only where the file is another one than it was."""
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            self.seen.pop(path, None)
+            raise BackupNotFound from None
+        except OSError:
+            return self.read(path)
+        mark = facts.st_ino, facts.st_mtime_ns, facts.st_size
+        known = self.seen.get(path)
+        if known is None or known[0] != mark:
+            known = self.seen[path] = mark, self.read(path)
+        return known[1]
 
     def read(self, path: Path) -> Manifest:
         try:

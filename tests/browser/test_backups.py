@@ -72,7 +72,8 @@ def restored(house, mira, vault, work):
 
 def test_one_is_asked_for_by_keyboard_followed_to_its_end_and_verified_again(house, visit, mira, vault, work):
     page = visit(mira, stale=True)
-    page.goto("/system/backups")
+    page.goto("/")
+    page.keyboard.type("gb")
     expect(page.locator("#standing")).to_contain_text("There is no verified backup")
     page.locator("#make").focus()
     page.keyboard.press("Enter")

@@ -19,6 +19,7 @@ tinykeys.tinykeys(window, {
   "g r": follow(".nav a[href='/refunds']"), // before `r` alone, which would otherwise answer first
   "g j": follow(".nav a[href='/jobs']"),
   "g h": follow(".nav a[href='/system/health']"),
+  "g b": follow(".nav a[href='/system/backups']"),
   j: whenFree(() => (onMonitor() ? stepJob(1) : step(1))),
   k: whenFree(() => (onMonitor() ? stepJob(-1) : step(-1))),
   o: whenFree(() => (onMonitor() ? currentJob() && $(".open", currentJob()).click() : openRow(currentRow()))),
