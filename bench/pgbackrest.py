@@ -108,6 +108,7 @@ class Bench:
         side = self.server.folder / "by-hand"
         target = ["--type=immediate"]
         if moment is not None:
+            self.change("SELECT pg_current_xact_id()")  # a commit after the moment, to stop at
             self.server.pgbackrest("check")
             label = (self.vault.list()[0].archive or {})["label"]
             target = ["--type=time", f"--target={moment:%Y-%m-%d %H:%M:%S.%f+00}", f"--set={label}"]

@@ -4,6 +4,7 @@ import itertools
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import NamedTuple
@@ -92,7 +93,7 @@ def test_stopped_anywhere_it_leaves_nothing_in_the_catalog_and_nothing_in_the_re
     assert percents == sorted(percents)
     stored = labels(vault)
     kept = left_in(vault.folder)
-    for stage in ("Copying the cluster", "Archiving the log", "Replaying the log", "Comparing"):
+    for stage in ("Copying the cluster", "Archiving the log", "Replaying the log", "Looking through pages and indexes"):
         with pytest.raises(StopHere):
             vault.create(wish(INCREMENTAL), stopping_at(stage))
         assert left_in(vault.folder) == kept
@@ -132,7 +133,11 @@ def test_the_live_data_goes_back_to_a_moment_and_forth_again(portal, tmp_path):
     )
     vault = make_vault(settings)
     restorer = make_restorer(settings, vault)
-    full = vault.create(wish(FULL), silent)
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/report.csv").write_text("id,amount\n")
+    full = vault.create(replace(wish(FULL), uploads=True), silent)
+    assert full.uploads["count"] == 1
+    assert "stored files" in vault.verify(full.id, silent).verified.what
     kept = portal.mark("kept")
     later = portal.mark("taken back")
 

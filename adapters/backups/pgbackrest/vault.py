@@ -387,7 +387,10 @@ class PgBackRestVault(FolderVault):
             return Finding("archive", False, f"the server's archive_command fails, {server.waiting} pieces of the log wait", advice)
         if server.waiting > BEHIND:
             return Finding("archive", False, f"{server.waiting} pieces of the log wait to be archived", advice)
-        if newest is None or server.archived is None or place(newest, server.piece_bytes) < server.archived:
+        if server.archived is None:
+            checked = f"pgbackrest --stanza={self.stanza} check"
+            return Finding("archive", False, "nothing of the server's log was archived yet", f"Run {checked}, which archives some")
+        if newest is None or place(newest, server.piece_bytes) < server.archived:
             checked = f"pgbackrest --stanza={self.stanza} check"
             return Finding(
                 "archive", False, "the log does not come to pgBackRest's repository", f"Look at archive_command, and run {checked}"
