@@ -45,7 +45,7 @@ def index(request: PageRequest) -> dict[str, Any]:
 @blp.response(200, envelope(BackupDetailSchema))
 def show(backup_id: UUID) -> dict[str, Any]:
     """One backup: what is in it, and what was compared."""
-    return {"data": detailed(queries.get_backup(g.actor, vault(), backup_id), vault().coverage())}
+    return {"data": detailed(queries.get_backup(g.actor, vault(), backup_id), queries.find_coverage(vault()).spans)}
 
 
 @blp.post("/backups/<uuid:backup_id>/verify")

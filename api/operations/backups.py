@@ -73,6 +73,7 @@ OPERATIONS = {
                     "stored_bytes": 475000000,
                     "newest_verified_at": BACKUP["snapshot_at"],
                     "coverage": [{"start": BACKUP["snapshot_at"], "end": BACKUP["reachable_until"]}],
+                    "reasons": {},
                 },
                 next_cursor=None,
                 ignored_parameters=[],

@@ -92,7 +92,13 @@ class BackupSummarySchema(Schema):
     stored_bytes = fields.Integer(required=True)
     newest_verified_at = Moment(required=True, allow_none=True)
     coverage = fields.List(
-        fields.Nested(SpanSchema), required=True, metadata={"description": "The moments that can be reached, oldest first."}
+        fields.Nested(SpanSchema),
+        required=True,
+        allow_none=True,
+        metadata={"description": "The moments that can be reached, oldest first; null while the backups' programs do not tell."},
+    )
+    reasons = fields.Dict(
+        keys=fields.String(), values=fields.String(), required=True, metadata={"description": "Why a figure is null, by its name."}
     )
 
 
@@ -109,17 +115,17 @@ def whole(page: Page[Manifest]) -> dict[str, Any]:
     return {"data": [listed(manifest, spans) for manifest in page], "meta": page.meta}
 
 
-def listed(manifest: Manifest, spans: Sequence[Span]) -> dict[str, Any]:
+def listed(manifest: Manifest, spans: Sequence[Span] | None) -> dict[str, Any]:
     renamed = {
         "backup_type": str(manifest.type),
         "size_bytes": manifest.stored_bytes,
         "verified": manifest.verified,
-        "reachable_until": reachable_until(spans, manifest),
+        "reachable_until": reachable_until(spans or (), manifest),
     }
     return {name: renamed.get(name, getattr(manifest, name, None)) for name in BackupSchema._declared_fields}
 
 
-def detailed(manifest: Manifest, spans: Sequence[Span]) -> dict[str, Any]:
+def detailed(manifest: Manifest, spans: Sequence[Span] | None) -> dict[str, Any]:
     return listed(manifest, spans) | {
         "row_counts": manifest.row_counts,
         "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",

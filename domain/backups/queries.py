@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Select, select
@@ -12,7 +14,7 @@ from domain.access import Actor, Permission
 from domain.backups.errors import IncrementalNotSupported
 from domain.backups.manifest import BackupType, Manifest
 from domain.backups.standing import State, find_standing
-from domain.backups.vault import Vault, Wish
+from domain.backups.vault import Span, Vault, Wish
 from domain.errors import DomainError, Forbidden
 from domain.identity.models import Admin
 from domain.jobs.commands.enqueue import THE_ONE
@@ -30,6 +32,7 @@ def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manif
     """A page of backups, newest first; the summary says how many can be restored, and which moments can be reached."""
     may_see(actor)
     standing = find_standing(vault)
+    coverage = find_coverage(vault)
     every = standing.manifests
     start = (request.page - 1) * request.page_size
     rest = every[start:]
@@ -48,9 +51,25 @@ def list_backups(actor: Actor, vault: Vault, request: PageRequest) -> Page[Manif
             "unreadable": len(standing.unreadable),
             "stored_bytes": sum(manifest.stored_bytes for manifest in every),
             "newest_verified_at": standing.newest and standing.newest.snapshot_at,
-            "coverage": list(vault.coverage()),
+            "coverage": coverage.spans,
+            "reasons": {"coverage": coverage.reason} if coverage.reason else {},
         },
     )
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The moments that can be reached; where whoever knows them does not answer, none, and why."""
+
+    spans: Sequence[Span] | None
+    reason: str | None = None
+
+
+def find_coverage(vault: Vault) -> Coverage:
+    try:
+        return Coverage(list(vault.coverage()))
+    except DomainError as error:
+        return Coverage(None, error.message)
 
 
 def get_backup(actor: Actor, vault: Vault, backup_id: UUID) -> Manifest:

@@ -55,7 +55,7 @@ def live_context(query: BackupsQuery) -> dict[str, Any]:
         **operation_context(),
         "standing": standing_words(standing),
         "unreadable": standing.unreadable,
-        "reach": draw(page.summary["coverage"], query.day_count),
+        "reach": draw(page.summary["coverage"] or (), query.day_count, page.summary["reasons"].get("coverage")),
         "spans": [{"word": DAYS[days], "url": query.url(days=str(days)), "current": days == query.day_count} for days in sorted(DAYS)],
         "rows": [line(manifest, standing) for manifest in page],
         "found_words": f"{number(found)} {'backup' if found == 1 else 'backups'}, {size(page.summary['stored_bytes'])} stored",

@@ -38,11 +38,13 @@ class Reach:
     height: int = HEIGHT
 
 
-def draw(spans: Sequence[Span], days: int) -> Reach:
+def draw(spans: Sequence[Span], days: int, untold: str | None = None) -> Reach:
+    """`untold`: why nobody can tell now."""
     end = now()
     start = end - timedelta(days=days)
     shown = [span for span in spans if span.end >= start]
-    return Reach(f"The last {DAYS[days]}", sentence(spans), [stretch(span, start, end) for span in shown], marks(start, end), shown[::-1])
+    said = f"It cannot be told now: {untold}" if untold else sentence(spans)
+    return Reach(f"The last {DAYS[days]}", said, [stretch(span, start, end) for span in shown], marks(start, end), shown[::-1])
 
 
 def marks(start: datetime, end: datetime) -> list[str]:

@@ -7,6 +7,7 @@ from flask import g, url_for
 from domain.access import Permission
 from domain.audit.queries import list_for_object
 from domain.backups.manifest import Manifest
+from domain.backups.queries import find_coverage
 from domain.backups.standing import Standing, State, find_standing, reachable_until
 from portal import timelines
 from portal.backups import wording
@@ -51,7 +52,10 @@ def context(manifest: Manifest) -> dict[str, Any]:
 
 
 def reaches(manifest: Manifest, state: State) -> str:
-    until = reachable_until(vault().coverage(), manifest)
+    coverage = find_coverage(vault())
+    until = reachable_until(coverage.spans or (), manifest)
+    if coverage.reason:
+        return f"It cannot be told now: {coverage.reason}"
     if state is not State.VERIFIED or until is None:
         return "Nothing, as it is"
     if until == manifest.snapshot_at:

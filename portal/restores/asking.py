@@ -10,7 +10,7 @@ from flask import g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from domain.backups.manifest import Manifest
-from domain.backups.queries import get_backup
+from domain.backups.queries import find_coverage, get_backup
 from domain.backups.standing import find_standing, reachable_until
 from domain.errors import DomainError, Invalid
 from domain.restores.queries import Preview, preview
@@ -73,7 +73,7 @@ def written(moment: datetime) -> str:
 
 
 def moments(manifest: Manifest, given: Mapping[str, str]) -> dict[str, Any]:
-    until = reachable_until(vault().coverage(), manifest)
+    until = reachable_until(find_coverage(vault()).spans or (), manifest)
     return {
         "typed_moment": given.get("moment", "")[:40],
         "earliest": manifest.snapshot_at,

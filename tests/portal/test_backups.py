@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 import config
+from domain.backups.errors import EngineUnavailable
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
 from domain.db import now
@@ -137,3 +138,15 @@ def test_the_line_of_time_is_a_sentence_and_a_table_too(mira, make):
     assert "The moment of one backup" in page or "Any moment from" in page
     assert "Moments that can be reached, newest first" in page
     assert mira.open(f"{PAGE}?days=x&page=99").status_code == 200
+
+
+def test_while_nobody_can_tell_what_can_be_reached_the_rest_is_there(mira, make, vault, monkeypatch):
+    made = make()
+
+    def away():
+        raise EngineUnavailable("pgBackRest cannot be found.")
+
+    monkeypatch.setattr(vault, "coverage", away)
+    page = mira.open(PAGE).text
+    assert "It cannot be told now: pgBackRest cannot be found." in page and str(made.id) in page
+    assert "It cannot be told now" in mira.open(f"{PAGE}/{made.id}").text
