@@ -86,16 +86,21 @@ class Generation:
 
     def segments(self) -> Sequence[Segment]:
         """In their order, and none that a longer one holds as well: whoever joins some removes them after."""
-        found = []
-        for path in self.folder.iterdir():
-            if segment := named(path.name):
-                found.append(segment)
-        found.sort(key=lambda segment: (segment.start, -segment.end))
+        found = sorted(filter(None, map(named, self.names())), key=lambda segment: (segment.start, -segment.end))
         kept: list[Segment] = []
         for segment in found:
             if not kept or segment.end > kept[-1].end:
                 kept.append(segment)
         return kept
+
+    def names(self) -> set[str]:
+        """Looked up until twice the same: one look may miss both the segments that are just joined and what they are joined in."""
+        found: set[str] = set()
+        for _ in range(10):
+            before, found = found, {path.name for path in self.folder.iterdir()}
+            if found == before:
+                break
+        return found
 
     def path(self, segment: Segment) -> Path:
         return self.folder / f"{segment.name}{ending(self.key)}"
