@@ -68,7 +68,7 @@ class Hold:
 
 
 def connect(database: Path, patience: float = 0) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=patience)
+    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=patience, check_same_thread=False)
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA synchronous=FULL")
     return connection

@@ -10,12 +10,13 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
 from adapters.backups.archive import wal
-from adapters.backups.archive.hold import Hold
+from adapters.backups.archive.hold import Checkpoint, Hold
 from adapters.backups.archive.moments import micros_now
 from adapters.backups.archive.segments import Mark, Piece, cut
 from adapters.backups.archive.store import Alive, Closed, Generation, Store
@@ -51,14 +52,15 @@ def watching(database: Path, store: Store) -> Iterator[Watch]:
         opened.callback(hold.close)
         for ending in ("", "-shm", "-wal"):
             descriptors.append(os.open(f"{database}{ending}", os.O_RDONLY | os.O_CLOEXEC))
-        yield Watch(database, store, hold, *descriptors)
+        beside = opened.enter_context(ThreadPoolExecutor(1, "checkpoint"))
+        yield Watch(database, store, hold, beside, *descriptors)
 
 
 class Watch:
     """One hold on the database, from taking up the archive where it stands until letting go."""
 
-    def __init__(self, database: Path, store: Store, hold: Hold, file: int, index: int, log_file: int):
-        self.database, self.store, self.hold = database, store, hold
+    def __init__(self, database: Path, store: Store, hold: Hold, beside: Executor, file: int, index: int, log_file: int):
+        self.database, self.store, self.hold, self.beside = database, store, hold, beside
         self.file, self.index, self.log_file = file, index, log_file
         self.origin = 0  # frames of the generation in earlier logs
         self.salts = ""
@@ -67,6 +69,7 @@ class Watch:
         self.segments_of_log = 0
         self.in_file = False  # whether the hold reads in the database file: then nobody waits for it who would begin the log anew
         self.finished: str | None = None
+        self.long_checkpoint: Future[Checkpoint] | None = None
         self.generation = self.take_up()
 
     def run(self, stopping: Event) -> None:
@@ -189,8 +192,8 @@ class Watch:
     def have_it_begin_anew(self) -> bool:
         """Bring all of the log into the database file, so that the next writer begins it anew. Most of it while writers go on; they wait
         for the last few pages, and not for the archive: these are kept in memory until they are let go on."""
-        done = self.hold.checkpoint()
-        if done.frames - done.backfilled > FEW_FRAMES or gate.is_shut(str(self.database)):
+        done = self.checkpoint()
+        if done is None or done.frames - done.backfilled > FEW_FRAMES or gate.is_shut(str(self.database)):
             return False  # somebody reads an old state, or writes very much, or puts other contents into the database: later
         pieces: list[Piece] = []
         patience = PATIENCE * max(1, self.observed * self.size / LONG_LOG)
@@ -203,11 +206,22 @@ class Watch:
             with self.hold.renewed():  # which reads in the file from now on, if all is there
                 pass
         self.in_file = done.frames == done.backfilled
-        for piece in pieces:
-            self.write(piece)
         if os.fstat(self.log_file).st_size > SPACIOUS_LOG:
             self.hold.checkpoint("TRUNCATE")
+        for piece in pieces:
+            self.write(piece)
         return self.in_file
+
+    def checkpoint(self) -> Checkpoint | None:
+        """One that takes seconds runs beside the looking, and answers None until it is done."""
+        if self.long_checkpoint is None:
+            if self.observed * self.size < SPACIOUS_LOG:
+                return self.hold.checkpoint()
+            self.long_checkpoint = self.beside.submit(self.hold.checkpoint)
+        if not self.long_checkpoint.done():
+            return None
+        done, self.long_checkpoint = self.long_checkpoint.result(), None
+        return done
 
     # -- where to go on, and how to end --
 
