@@ -48,15 +48,6 @@ LOOK_SECONDS = 5
 NOTE_TRIES = 5
 
 
-@dataclass(frozen=True)
-class Interrupted:
-    """A restore whose process died, and on which side of the swap it stood."""
-
-    restore_id: UUID
-    swapped: bool
-    step: str
-
-
 @dataclass
 class Last:
     """What is done while nobody writes."""
@@ -113,7 +104,7 @@ class LiveRestorer:
                 progress(2, "Checking its files")
                 self.vault.check_stored(each)
 
-            def put_together(journal: Journal) -> tuple[str, datetime]:
+            def put_together() -> tuple[str, datetime]:
                 url = self.swap.make_stage(order.id)
                 reached = self.vault.stage(manifest, order.moment, url, scaled(progress, 25, 60))
                 if order.moment is None:
@@ -132,13 +123,13 @@ class LiveRestorer:
             if url is None or restore is None:
                 raise NothingToRollBack("The data that this restore replaced are not kept any more, or were put back already.")
             self.check_space()
-            self.exchange(order, lambda journal: (url, restore.swapped_at), progress, past_return)
+            self.exchange(order, lambda: (url, restore.swapped_at), progress, past_return)
             self.swap.drop_previous(undone)
 
     def exchange(
         self,
         order: Order,
-        put_together: Callable[[Journal], tuple[str, datetime]],
+        put_together: Callable[[], tuple[str, datetime]],
         progress: Progress,
         past_return: Callable[[], None],
     ) -> None:
@@ -151,7 +142,7 @@ class LiveRestorer:
                 journal.step("safety")
                 safety = self.safety_backup(order, scaled(progress, 3, 25))
                 journal.step("putting together")
-                url, reached = put_together(journal)
+                url, reached = put_together()
                 journal.step("migrating")
                 progress(62, "Migrating")
                 migrations.upgrade(url)
@@ -209,13 +200,9 @@ class LiveRestorer:
         if swapped:
             return
         with suppress(Exception):
-            self.throw_away(order.id, order.undone_id is not None)
+            self.swap.drop_stage(order.id)
         with suppress(OSError):
             journal.step("failed", reason=f"{type(error).__name__}: {error}"[:500])
-
-    def throw_away(self, restore_id: UUID, keep: bool) -> None:
-        if not keep:
-            self.swap.drop_stage(restore_id)
 
     def conclude(self, restore_id: UUID, journal: Journal, progress: Progress) -> None:
         """The swap is made: what is left can be done again by whoever comes after a crash."""
@@ -271,7 +258,7 @@ class LiveRestorer:
             else:
                 self.swap.drop_stage(journal.restore_id)
                 journal.step("failed", reason=f"its process died while {step}")
-            found.append(Interrupted(journal.restore_id, swapped, step))
+            found.append(Side(journal.restore_id, swapped, step))
         return found
 
     def row(self, restore_id: UUID) -> Restore | None:

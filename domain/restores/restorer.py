@@ -24,8 +24,9 @@ class Order:
     undone_id: UUID | None = None
 
 
-class Side(Protocol):
-    """Where a restore that did not end by itself stands."""
+@dataclass(frozen=True)
+class Side:
+    """Where a restore stood whose process died: past the swap or before it, and at which step."""
 
     restore_id: UUID
     swapped: bool
