@@ -17,7 +17,7 @@ import config
 from adapters.backups import make_vault
 from adapters.backups.pgbackrest import live
 from adapters.restores import make_restorer
-from domain.backups.errors import BackupCorrupt, PitrGap
+from domain.backups.errors import BackupCorrupt, EngineUnavailable, PitrGap, PitrOutOfRange
 from domain.backups.manifest import plain
 from domain.restores.restorer import Order
 from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
@@ -222,6 +222,36 @@ def test_writers_go_on_and_each_moment_has_what_was_committed_until_then(portal,
         assert reached == moment
         assert {each.name for each in written if each.after <= moment} <= found
         assert not {each.name for each in written if each.before > moment} & found
+
+
+def test_where_archiving_fails_nothing_is_promised_that_cannot_be_kept(portal, vault):
+    full = vault.create(wish(FULL), silent)
+    server, last = portal.server, portal.mark("archived")
+    server.pgbackrest("check")
+    server.execute("ALTER SYSTEM SET archive_command = 'false'")
+    try:
+        server.execute("SELECT pg_reload_conf()")
+        lost = portal.mark("not archived")
+        server.execute("SELECT pg_switch_wal()")
+        wait_until(lambda: not finding(vault, "archive").ok, "it fails", seconds=60)
+        assert "fails" in finding(vault, "archive").found
+        with pytest.raises(EngineUnavailable, match="archive_command"):
+            vault.create(wish(FULL), silent)
+        assert not vault.archiving().running
+        [span] = vault.coverage()
+        assert full.snapshot_at < span.end < last < lost
+        with pytest.raises(PitrOutOfRange):
+            vault.check_moment(full, lost)
+        vault.check_moment(full, span.end)
+    finally:
+        server.execute(f"ALTER SYSTEM SET archive_command = '{server.archive_command}'")
+        server.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: finding(vault, "archive").ok, "it archives again", seconds=60)
+    assert portal.staged(vault, full, lost)[1] == lost
+
+
+def finding(vault, name):
+    return next(each for each in vault.examine() if each.name == name)
 
 
 class Written(NamedTuple):

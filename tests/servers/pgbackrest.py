@@ -35,6 +35,10 @@ class ArchivedPostgres(Postgres):
         return self.folder / "pgbackrest.conf"
 
     @property
+    def archive_command(self) -> str:
+        return f"pgbackrest --config={self.config} --stanza={STANZA} archive-push %p"
+
+    @property
     def repository(self) -> Path:
         return self.folder / "repository"
 

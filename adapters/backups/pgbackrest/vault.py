@@ -19,9 +19,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.backups.catalog import UNFINISHED
-from adapters.backups.pgbackrest import live, side
-from adapters.backups.pgbackrest.live import Pinned, Server, place
-from adapters.backups.pgbackrest.moments import BEHIND, Moments
+from adapters.backups.pgbackrest import examining, live, side
+from adapters.backups.pgbackrest.live import Pinned, Server
+from adapters.backups.pgbackrest.moments import Moments
 from adapters.backups.pgbackrest.programs import Account, Programs
 from adapters.backups.pgbackrest.repository import Repository, Stored
 from adapters.backups.pgbackrest.restoring import Restoring
@@ -292,10 +292,15 @@ class PgBackRestVault(FolderVault):
             raise BackupCorrupt("Copied into the new database, the tables are not what they were.")
 
     def coverage(self) -> Sequence[Span]:
-        return self.moments.coverage()
+        """Empty where pgBackRest cannot be asked: nothing could be restored by it either."""
+        with suppress(EngineUnavailable, BackupKeyMismatch):
+            return self.moments.coverage()
+        return []
 
     def archiving(self) -> Archiving:
-        return self.moments.archiving()
+        with suppress(EngineUnavailable, BackupKeyMismatch):
+            return self.moments.archiving()
+        return Archiving(False, None)
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
         if manifest.archive is None:
@@ -349,20 +354,20 @@ class PgBackRestVault(FolderVault):
 
     def remove_surplus(self) -> Sequence[Manifest]:
         """From the repository first, then from the list. What somebody else took out of the repository is listed as that."""
+        removed = []
         try:
-            removed = surplus(self.list())
-            for manifest in removed:
+            for manifest in surplus(self.list()):
                 if manifest.archive and self.repository.contents().labelled(manifest.archive["label"]):
                     self.repository.expire(manifest.archive["label"])
                 self.catalog.remove(manifest.id)
+                removed.append(manifest)
             stored = self.repository.contents()
             for manifest in self.list():
                 if manifest.verified and manifest.verified.ok and manifest.archive and not stored.labelled(manifest.archive["label"]):
                     self.catalog.write(manifest.with_verification(False, GONE, now()))
             self.repository.trim(max(1, sum(1 for each in stored.backups if each.type is BackupType.FULL)))
-        except EngineUnavailable as error:
+        except DomainError as error:  # the backup that was just made is no worse for it
             log.warning("old backups stay for now: %s", error.message)
-            return []
         return removed
 
     def examine_engine(self) -> Sequence[Finding]:
@@ -371,44 +376,15 @@ class PgBackRestVault(FolderVault):
             stored = self.repository.contents()
         except DomainError as error:
             return [Finding("backup engine", False, error.message, "See docs/backups-postgresql.md")]
-        fulls = sum(1 for each in stored.backups if each.type is BackupType.FULL)
-        counted = f"{fulls} full and {len(stored.backups) - fulls} incremental"
         known = {str(manifest.id) for manifest in self.list()}
-        if strange := sum(1 for each in stored.backups if each.backup_id not in known):
-            counted += f", of which {strange} are not in the catalog"
-        found = f"pgBackRest, stanza {self.stanza} of PostgreSQL {server.version}: {counted}"
-        return [Finding("backup engine", True, found), self.examine_archive(server, stored.archived.get(server.system_id))]
-
-    def examine_archive(self, server: Server, newest: str | None) -> Finding:
-        advice = "See the server's own log for what archive_command says; the log piles up on its disk meanwhile"
-        if not server.archives:
-            return Finding("archive", False, "the server does not archive", "Set archive_mode=on and archive_command, and restart it once")
-        if server.failing:
-            return Finding("archive", False, f"the server's archive_command fails, {server.waiting} pieces of the log wait", advice)
-        if server.waiting > BEHIND:
-            return Finding("archive", False, f"{server.waiting} pieces of the log wait to be archived", advice)
-        if server.archived is None:
-            checked = f"pgbackrest --stanza={self.stanza} check"
-            return Finding("archive", False, "nothing of the server's log was archived yet", f"Run {checked}, which archives some")
-        if newest is None or place(newest, server.piece_bytes) < server.archived:
-            checked = f"pgbackrest --stanza={self.stanza} check"
-            return Finding(
-                "archive", False, "the log does not come to pgBackRest's repository", f"Look at archive_command, and run {checked}"
-            )
-        return Finding("archive", True, f"the server archives its log; {server.waiting or 'no'} piece of it waits")
+        return [examining.stanza(self.stanza, server, stored, known), examining.archive(self.stanza, server, stored)]
 
     def examine_key(self) -> Finding:
         try:
             encrypted = self.repository.contents().encrypted
         except DomainError as error:
             return Finding("backup key", False, error.message, "Correct repo1-cipher-pass")
-        if not encrypted:
-            return Finding("backup key", False, "backups are not encrypted", "Make a new repository with repo1-cipher-type=aes-256-cbc")
-        found = f"pgBackRest encrypts with AES-256, with the passphrase {self.passphrase_fingerprint or 'that cannot be read here'}"
-        if self.key is None:
-            found += "; manifests are not signed, and files of the storage not encrypted"
-            return Finding("backup key", False, found, "Make a key: flask backup key FILE, and set BACKUP_KEY_FILE")
-        return Finding("backup key", True, f"{found}; the rest with age, key {self.key.fingerprint}")
+        return examining.key(encrypted, self.passphrase_fingerprint, self.key and self.key.fingerprint)
 
     def examine_space(self) -> Finding:
         try:

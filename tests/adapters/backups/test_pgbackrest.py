@@ -127,6 +127,7 @@ def test_another_passphrase_and_another_tool_are_told_from_damage(portal, vault,
         Account.named("nobody-of-that-name")
     with pytest.raises(EngineUnavailable, match="stanza-create"):
         portal.new_vault(stanza="nowhere").check_wish(wish(FULL))
+    assert portal.new_vault(vault.folder, stanza="nowhere").coverage() == []
     assert vault.get(full.id).verified.ok
 
 
