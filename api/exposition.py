@@ -59,6 +59,7 @@ def of_health(health: Health) -> list[Family]:
     backups = Family("portal_backups", "gauge", "Backups, by whether they can be restored.")
     for state in ("verified", "damaged"):
         backups.add(kept.figures.get(f"{state}_count"), state=state)
+    archived_until = kept.figures.get("archived_until")
     return [
         info,
         up,
@@ -75,6 +76,9 @@ def of_health(health: Health) -> list[Family]:
         backups,
         Family("portal_backup_age_seconds", "gauge", "How old the newest backup is that can be restored; missing where there is none.").add(
             kept.figures.get("newest_age_seconds")
+        ),
+        Family("portal_backup_archive_lag_seconds", "gauge", "How long ago that is until when each moment can be reached.").add(
+            max((health.checked_at - archived_until).total_seconds(), 0) if archived_until else None
         ),
         Family("portal_workers", "gauge", "Workers that are alive.").add(queue.figures.get("workers_alive")),
         Family("portal_web_processes", "gauge", "Web processes that are alive.").add(health.metrics.figures.get("web_processes")),

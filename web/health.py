@@ -24,7 +24,6 @@ import migrations
 from adapters.probes import PROBE_SECONDS, Asked, Kept, ask_queue_file, ask_redis, ask_storage, gigabytes, milliseconds
 from config import VERSION, Config
 from domain.access import SYSTEM, Actor, Permission
-from domain.backups.standing import Standing, find_standing
 from domain.db import driver_url, make_brief_engine, now, read_only
 from domain.errors import Unauthenticated
 from domain.health import backups, figures, storage_usage
@@ -126,7 +125,7 @@ class Probes:
     def __init__(self, app: Flask):
         self.settings: Config = app.config["PORTAL"]
         self.storage = Kept("storage", lambda: ask_storage(app.extensions["storage"]), STORAGE_KEPT_SECONDS)
-        self.backups = Kept("backups", lambda: find_standing(app.extensions["vault"]), BACKUPS_KEPT_SECONDS)
+        self.backups = Kept("backups", lambda: backups.look(app.extensions["vault"]), BACKUPS_KEPT_SECONDS)
         self.traffic = traffic.of(app)
         self.engine = make_brief_engine(self.settings.database_url, round(PROBE_SECONDS))
 
@@ -138,7 +137,7 @@ class Probes:
         redis = Asked("redis", self.ask_redis, broken)
         files = Asked("queue", self.ask_queue_file, lambda error: type(error).__name__)
         storage = self.storage.within(ends) or silent(SECONDS)
-        standing = self.backups.within(ends)
+        kept = self.backups.within(ends)
         told = database(ends)
         health = Health(
             checked_at=now(),
@@ -149,14 +148,14 @@ class Probes:
                 "redis": redis.within(ends) or silent(SECONDS),
                 "storage": with_files(storage, told.files),
                 "queue": with_trouble(told.queue or Service(Status.UNHEALTHY, UNTOLD), files.within(ends)),
-                "backups": self.judge_backups(standing, told.set_up_at),
+                "backups": self.judge_backups(kept, told.set_up_at),
             },
             metrics=told.metrics or Service(Status.UNHEALTHY, UNTOLD),
         )
         return health, told
 
-    def judge_backups(self, standing: Standing | None, set_up_at: datetime | None) -> Service:
-        return backups.judge(standing, timedelta(hours=self.settings.backup_every_hours), set_up_at) if standing else silent(SECONDS)
+    def judge_backups(self, found: backups.Found | None, set_up_at: datetime | None) -> Service:
+        return backups.judge(found, timedelta(hours=self.settings.backup_every_hours), set_up_at) if found else silent(SECONDS)
 
     def examine_database(self) -> Told:
         return self.begin_database(None)(time.monotonic() + SECONDS)

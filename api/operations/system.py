@@ -61,6 +61,7 @@ OPERATIONS = {
                             "damaged_count": 0,
                             "stored_gb": 3.4,
                             "every_hours": 24,
+                            "archived_until": "2025-11-12T10:59:59.871204Z",
                         },
                     },
                     "metrics": {

@@ -74,6 +74,7 @@ class BackupsSchema(ServiceSchema):
     damaged_count = figure(fields.Integer, "Those that were found damaged, stand on one that was, or cannot be read.")
     stored_gb = figure(fields.Float)
     every_hours = figure(fields.Integer, "How often a full one is made without being asked for.")
+    archived_until = Moment(allow_none=True, **about("Until when what changes between backups is kept, so that any moment can be reached."))
 
 
 class ServicesSchema(Schema):

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from domain.access import Actor, Permission
-from domain.backups.standing import Standing, State, oldest_allowed
+from domain.backups.standing import Standing, State, find_standing, oldest_allowed
+from domain.backups.vault import Archiving, Vault
 from domain.db import now
+from domain.errors import DomainError
 from domain.health.report import Service, Status
 from domain.roles.models import Role
 
 GIGABYTE = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of backups. `archiving`: None where nothing is kept of what changes between them; `silent`: nobody tells."""
+
+    standing: Standing
+    archiving: Archiving | None
+    silent: bool = False
+
+
+def look(vault: Vault) -> Found:
+    standing = find_standing(vault)
+    try:
+        return Found(standing, vault.archiving())
+    except DomainError:
+        return Found(standing, None, silent=True)
 
 
 def set_up_at(session: Session, actor: Actor) -> datetime | None:
@@ -22,10 +42,11 @@ def set_up_at(session: Session, actor: Actor) -> datetime | None:
     return session.scalar(select(func.min(Role.created_at)))
 
 
-def judge(standing: Standing, every: timedelta, since: datetime | None) -> Service:
+def judge(found: Found, every: timedelta, since: datetime | None) -> Service:
     """`every`: how often one is made by itself; `since`: when the portal was set up. One that is younger than a backup may be old is not
     ill because it has none."""
-    allowed, newest, age = oldest_allowed(every), standing.newest, standing.age
+    standing, archiving = found.standing, found.archiving
+    newest, age = standing.newest, standing.age
     figures = {
         "newest_verified_at": newest and newest.snapshot_at,
         "newest_age_seconds": None if age is None else int(age.total_seconds()),
@@ -34,17 +55,33 @@ def judge(standing: Standing, every: timedelta, since: datetime | None) -> Servi
         "damaged_count": standing.count(State.DAMAGED, State.CUT_OFF) + len(standing.unreadable),
         "stored_gb": round(sum(manifest.stored_bytes for manifest in standing.manifests) / GIGABYTE, 3),
         "every_hours": int(every / timedelta(hours=1)) or None,
+        "archived_until": archiving and archiving.until,
     }
     reasons = {} if every else {"every_hours": "BACKUP_EVERY_HOURS is 0: none is made by itself"}
     if age is None:
-        none_yet = not figures["backup_count"]
-        missing = "No backup was made yet" if none_yet else "No backup can be restored"
+        missing = "No backup was made yet" if not figures["backup_count"] else "No backup can be restored"
         reasons |= dict.fromkeys(("newest_verified_at", "newest_age_seconds"), missing)
+    if figures["archived_until"] is None:
+        reasons["archived_until"] = UNTOLD if found.silent else UNARCHIVED
+    error = trouble(found, oldest_allowed(every), since)
+    return Service(Status.DEGRADED if error else Status.HEALTHY, error, figures, reasons)
+
+
+UNARCHIVED = "Nothing keeps what changes between backups"
+UNTOLD = "The backups' programs do not answer"
+
+
+def trouble(found: Found, allowed: timedelta, since: datetime | None) -> str | None:
+    standing, archiving = found.standing, found.archiving
+    if standing.age is None:
         young = since is not None and now() - since <= allowed
-        return (
-            Service(Status.HEALTHY, None, figures, reasons) if none_yet and young else Service(Status.DEGRADED, missing, figures, reasons)
-        )
-    if age > allowed:
-        hours = round(allowed / timedelta(hours=1))
-        return Service(Status.DEGRADED, f"The newest verified backup is more than {hours} hours old", figures, reasons)
-    return Service(Status.HEALTHY, None, figures, reasons)
+        if standing.manifests or standing.unreadable:
+            return "No backup can be restored"
+        return None if young else "No backup was made yet"
+    if standing.age > allowed:
+        return f"The newest verified backup is more than {round(allowed / timedelta(hours=1))} hours old"
+    if found.silent:
+        return UNTOLD
+    if archiving is not None and not archiving.running and archiving.until is not None:
+        return "What changes between backups is not kept any more"
+    return None

@@ -178,6 +178,7 @@ def backups(told: Any) -> Details:
         ("Newest verified", f"{age(newest)} ago" if newest else "None"),
         ("Kept", number(told["backup_count"])),
         ("By itself", f"every {number(hours)} h" if hours else "Never"),
+        *([("Changes kept", f"until {age(told['archived_until'])} ago")] if told["archived_until"] else []),
         *([("Damaged", number(damaged))] if damaged else []),
     ]
 

@@ -13,7 +13,7 @@ import config
 from adapters.backups import make_vault
 from domain.access import Permission
 from domain.backups.manifest import BackupType
-from domain.backups.vault import Wish
+from domain.backups.vault import Archiving, Wish
 from domain.db import now
 from domain.health import storage_usage
 from domain.jobs import workers
@@ -106,7 +106,7 @@ class TestWhatIsTold:
         assert data["status"] == "degraded"
         assert (data["services"]["queue"]["status"], data["services"]["queue"]["error"]) == ("unhealthy", "No worker is running")
 
-    def test_backups_are_ill_when_the_newest_that_can_be_restored_is_old(self, with_settings, bearer, session, well, settings):
+    def test_backups_are_ill_when_the_newest_that_can_be_restored_is_old(self, with_settings, bearer, session, well, settings, monkeypatch):
         headers, vault = bearer(Permission.SYSTEM_HEALTH), make_vault(config.load(settings))
 
         def told(**more):
@@ -128,6 +128,11 @@ class TestWhatIsTold:
         scraped = with_settings(METRICS_TOKEN=TOKEN).get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
         assert 'portal_backups{state="verified"} 1' in scraped
         assert re.search(r"^portal_backup_age_seconds 97\d{3}$", scraped, re.MULTILINE)
+        for running, said in ((True, None), (False, "What changes between backups is not kept any more")):
+            vault.catalog.write(made)
+            kept = Archiving(running, now())
+            monkeypatch.setattr(type(vault), "archiving", lambda self, kept=kept: kept)
+            assert told()[1] == said
         vault.catalog.write(made.with_verification(False, "damaged", now()))
         assert told() == ("degraded", "No backup can be restored", None)
 
