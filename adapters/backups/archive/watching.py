@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import logging
 import os
+import shutil
 import struct
 import sys
 import time
@@ -35,6 +37,8 @@ AT_ONCE = 4_000  # frames in one segment, at most
 SEGMENTS_OF_A_LOG = 60
 LINGER_SECONDS = 25.0
 READ_AT_ONCE = 1 << 20
+SPARED = 256_000_000
+"""Bytes of BACKUP_DIR's disk that are left to others: by default the database is on the same one."""
 
 
 class LostTrack(Exception):
@@ -164,6 +168,8 @@ class Watch:
         return piece
 
     def write(self, piece: Piece) -> None:
+        if shutil.disk_usage(self.generation.folder).free < SPARED:
+            raise OSError(errno.ENOSPC, f"less than {SPARED // 1_000_000} MB of space are left in BACKUP_DIR")
         self.generation.write(piece)
         self.segments_of_log += 1
         if piece.marks:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.backups.archive.watching import watching
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, new_key, silent, vault_of, wish
 from tests.archives import Writer, add_oracle, between, start_archiver, times_in
@@ -235,6 +236,16 @@ def swap(file):
 
 def segments_beside(file):
     return sorted(file.parent.glob("*.wal.*"))
+
+
+@with_a_key
+def test_it_leaves_the_last_of_the_disk_to_others(database, vault, monkeypatch):
+    monkeypatch.setattr("adapters.backups.archive.watching.SPARED", 1 << 60)
+    with watching(database, vault.archive.store) as watch:
+        add(database, 1)
+        with pytest.raises(OSError, match="of space are left"):
+            watch.tick()
+    assert segments(vault) == []
 
 
 @with_a_key
