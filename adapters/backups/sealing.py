@@ -78,12 +78,17 @@ class Hashing:
     def __init__(self, target: Writable | None = None):
         self.target = target
         self.hash, self.size = hashlib.sha256(), 0
+        self.failure: BaseException | None = None
 
     def write(self, piece: bytes) -> int:
         self.hash.update(piece)
         self.size += len(piece)
-        if self.target is not None:
-            self.target.write(piece)
+        try:
+            if self.target is not None:
+                self.target.write(piece)
+        except BaseException as failure:
+            self.failure = failure  # age would make an error of its own of it
+            raise
         return len(piece)
 
     def flush(self) -> None:
@@ -123,6 +128,7 @@ def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Calla
     """Store what the source yields as a file of the folder; it is whole and on disk when this returns, or not there."""
     path = folder / f"{name}{ending(key)}"
     reading, whole = Reading(source, tick), False
+    stored = Hashing()
     try:
         with path.open("xb") as file:
             stored = Hashing(file)
@@ -130,9 +136,9 @@ def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Calla
             file.flush()
             os.fsync(file.fileno())
         whole = True
-    except Exception:  # of age, of zstd or of the disk: what stopped the reading itself is what the caller is to hear
-        if reading.failure is not None:
-            raise reading.failure from None
+    except Exception:  # of age, of zstd or of the disk: what stopped the reading or the writing is what the caller is to hear
+        if failure := reading.failure or stored.failure:
+            raise failure from None
         raise
     finally:
         if not whole:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid4
 
+from sqlalchemy.exc import OperationalError
+
 from adapters.backups import lock
 from adapters.backups.catalog import Catalog
 from adapters.backups.sealing import Key, check_stored, signing_key
@@ -24,6 +26,7 @@ from domain.backups.errors import (
     BackupKeyMismatch,
     BackupNotFound,
     EngineMismatch,
+    EngineUnavailable,
     InsufficientStorage,
     OperationInProgress,
     PitrNotSupported,
@@ -138,7 +141,7 @@ class FolderVault(ABC):
 
     def create_alone(self, wish: Wish, progress: Progress, *, removing: bool = True) -> Manifest:
         """The same for whoever holds the lock already; without `removing` what retention no longer keeps stays for now."""
-        with full_disk_said():
+        with full_disk_said(), lost_database_said():
             self.remove_rests()
             progress(2, "Checking space")
             self.check_space()
@@ -180,7 +183,7 @@ class FolderVault(ABC):
 
     def verify(self, backup_id: UUID, progress: Progress) -> Manifest:
         """Check an earlier backup and the chain it stands on; the manifest keeps what was found. Raises BackupCorrupt."""
-        with lock.one_operation(self.folder), full_disk_said():
+        with lock.one_operation(self.folder), full_disk_said(), lost_database_said():
             self.remove_rests()
             manifest = self.get(backup_id)
             with self.catalog.unfinished(backup_id) as work:
@@ -347,8 +350,20 @@ def full_disk_said() -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL_DISK:
             raise
-        raise InsufficientStorage("The disk ran full, and nothing half done is left. Free some space and try again.") from None
+        raise InsufficientStorage(TOOK_NO_MORE) from None
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):  # the latter: a quota, or a limit on files
             raise
-        raise InsufficientStorage("The disk ran full, and nothing half done is left. Free some space and try again.") from None
+        raise InsufficientStorage(TOOK_NO_MORE) from None
+
+
+TOOK_NO_MORE = "The disk ran full, or took no more for another reason, and nothing half done is left. Free some space and try again."
+
+
+@contextmanager
+def lost_database_said() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise EngineUnavailable(f"The database went away, and nothing half done is left ({reason}). Try again.") from None

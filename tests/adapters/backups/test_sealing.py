@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,12 @@ class Full:
     def flush(self):
         pass
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
 
 def test_it_comes_back_as_it_was(sealed, tmp_path, key):
     target = io.BytesIO()
@@ -38,6 +45,14 @@ def test_it_comes_back_as_it_was(sealed, tmp_path, key):
 def test_a_disk_without_room_is_not_taken_for_a_damaged_backup(sealed, tmp_path, key):
     with pytest.raises(OSError) as error:
         unseal(tmp_path, sealed.stored, Full(), key)
+    assert error.value.errno == errno.ENOSPC
+
+
+def test_a_file_that_takes_no_more_is_said_as_what_it_is(tmp_path, key, monkeypatch):
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, mode="r": Full() if mode == "xb" else opened(path, mode))
+    with pytest.raises(OSError) as error:
+        seal(io.BytesIO(CONTENT), tmp_path, "database", key)
     assert error.value.errno == errno.ENOSPC
 
 
