@@ -1,4 +1,4 @@
-"""Backups and restores beside the bare tools, on a database of so many megabytes: SQLite's own online copy, pg_dump and pg_restore, with zstd.
+"""Backups and restores beside the bare tools, on a database of so many megabytes: SQLite's online copy, pg_dump and pg_restore, with zstd.
 
 The bare tools do less: they check nothing. Ours is given twice, until what is stored is whole, and until it was put together again and
 compared. `python -m bench.backups --megabytes 1000`, or `make bench MEGABYTES=1000`.
