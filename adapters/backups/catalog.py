@@ -133,11 +133,12 @@ class Catalog:
         shutil.rmtree(self.files(backup_id), ignore_errors=True)
 
     def remove_rests(self) -> bool:
-        """What a process that died left behind; answers whether one died while it made a backup. Call only while no operation runs."""
+        """What a process that died left behind; answers whether one died in the middle of its work. Call only while no operation runs."""
         unfinished = list(self.folder.glob(f"*{UNFINISHED}"))
         for path in unfinished:
             shutil.rmtree(path, ignore_errors=True)
         for path in self.folder.glob("*.part"):
+            unfinished.append(path)
             path.unlink(missing_ok=True)
         for path in self.folder.glob(ID):
             if path.is_dir() and not path.with_name(f"{path.name}.json").exists() and not (path / COPY).exists():

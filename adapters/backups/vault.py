@@ -229,10 +229,19 @@ class FolderVault(ABC):
             self.sweep_uploads()
 
     def remove_old(self) -> Sequence[Manifest]:
+        """A process that dies in between leaves word that there may be stored files without a backup."""
+        if not any(manifest.uploads for manifest in self.list()):
+            return self.remove_surplus()
+        self.unswept.touch()
         removed = self.remove_surplus()
         if any(manifest.uploads for manifest in removed):
             self.sweep_uploads()
+        self.unswept.unlink()
         return removed
+
+    @property
+    def unswept(self) -> Path:
+        return self.folder / "unswept.part"
 
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = surplus(self.list())
