@@ -10,7 +10,6 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import IO
 
 from domain.backups.errors import BackupCorrupt
@@ -26,44 +25,51 @@ def page_hash(page: bytes, key: bytes) -> bytes:
     return hashlib.blake2b(page, digest_size=HASH_BYTES, key=key).digest()
 
 
-def pages_of(file: IO[bytes], page_size: int) -> Iterator[bytes]:
-    while piece := file.read(page_size * READ_AT_ONCE):
-        for at in range(0, len(piece), page_size):
-            yield piece[at : at + page_size]
+class HashedPages:
+    """Reads like a file: the snapshot as it is. The hash of each page is written aside as it passes, so that all is read once."""
 
+    def __init__(self, snapshot: IO[bytes], page_size: int, key: bytes, hashes: IO[bytes]):
+        self.snapshot, self.page_size, self.key, self.hashes = snapshot, page_size, key, hashes
 
-def hash_pages(snapshot: Path, page_size: int, key: bytes, target: Path, tick: Tick) -> str:
-    """Write the hash of each page to the target; answers the SHA-256 of the whole snapshot."""
-    whole = hashlib.sha256()
-    with snapshot.open("rb") as file, target.open("wb") as hashes:
-        for number, page in enumerate(pages_of(file, page_size), 1):
-            whole.update(page)
-            hashes.write(page_hash(page, key))
-            if number % READ_AT_ONCE == 0:
-                tick(number)
-    return whole.hexdigest()
+    def read(self, size: int = -1) -> bytes:
+        piece = self.snapshot.read(max(size // self.page_size, 1) * self.page_size)
+        self.hashes.write(b"".join(page_hash(page, self.key) for page in pages_of(piece, self.page_size)))
+        return piece
 
 
 class ChangedPages:
-    """Reads like a file: those pages of the snapshot whose hash is not what it was in the parent, each after its number."""
+    """Reads like a file: those pages of the snapshot whose hash is not what it was in the parent, each after its number. The hash of each
+    is written aside; `whole` has seen all of the snapshot once nothing more is read."""
 
-    def __init__(self, snapshot: IO[bytes], page_size: int, hashes: IO[bytes], before: IO[bytes]):
-        self.snapshot, self.page_size, self.hashes, self.before = snapshot, page_size, hashes, before
-        self.number = self.changed = 0
+    def __init__(self, snapshot: IO[bytes], page_size: int, key: bytes, hashes: IO[bytes], before: IO[bytes], tick: Tick):
+        self.snapshot, self.page_size, self.key, self.hashes, self.before, self.tick = snapshot, page_size, key, hashes, before, tick
+        self.whole = hashlib.sha256()
+        self.number = 0
         self.rest = b""
 
     def read(self, size: int = -1) -> bytes:
         while not self.rest:
-            page_hash = self.hashes.read(HASH_BYTES)
-            if not page_hash:
+            piece = self.snapshot.read(self.page_size * READ_AT_ONCE)
+            if not piece:
                 return b""
-            self.number += 1
-            if page_hash != self.before.read(HASH_BYTES):
-                self.snapshot.seek((self.number - 1) * self.page_size)
-                self.rest = NUMBER.pack(self.number) + self.snapshot.read(self.page_size)
-                self.changed += 1
+            self.whole.update(piece)
+            self.rest = b"".join(self.changed(piece))
+            self.tick(self.number * self.page_size)
         piece, self.rest = (self.rest, b"") if size < 0 else (self.rest[:size], self.rest[size:])
         return piece
+
+    def changed(self, piece: bytes) -> Iterator[bytes]:
+        found = [page_hash(page, self.key) for page in pages_of(piece, self.page_size)]
+        self.hashes.write(b"".join(found))
+        before = self.before.read(HASH_BYTES * len(found))
+        for place, each in enumerate(found):
+            self.number += 1
+            if each != before[place * HASH_BYTES : (place + 1) * HASH_BYTES]:
+                yield NUMBER.pack(self.number) + piece[place * self.page_size : (place + 1) * self.page_size]
+
+
+def pages_of(piece: bytes, page_size: int) -> Iterator[bytes]:
+    return (piece[at : at + page_size] for at in range(0, len(piece), page_size))
 
 
 class PageWriter:

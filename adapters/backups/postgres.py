@@ -25,7 +25,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from adapters.backups.sealing import Hashing, Key, seal, unseal
+from adapters.backups.sealing import THREADS, Hashing, Key, seal, unseal
 from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, EngineMismatch, EngineUnavailable, IncrementalNotSupported
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
@@ -86,7 +86,7 @@ class DumpVault(FolderVault):
 
             with self.running("pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot}", stdout=subprocess.PIPE) as dump:
                 assert dump.stdout is not None
-                sealed = seal(dump.stdout, draft, "dump", self.key, told)
+                sealed = seal(dump.stdout, draft, "dump", self.key, told, threads=THREADS)
         manifest = Manifest(
             id=wish.id,
             type=wish.type,

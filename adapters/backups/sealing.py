@@ -21,6 +21,8 @@ from domain.backups.manifest import StoredFile
 
 LEVEL = 3
 PIECE = 1 << 20
+THREADS = min(os.cpu_count() or 1, 4)
+"""That compress what is large. Small files are done before a thread has begun."""
 
 
 class Readable(Protocol):
@@ -124,7 +126,9 @@ class Sealed:
     size: int
 
 
-def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Callable[[int], None] = lambda size: None) -> Sealed:
+def seal(
+    source: Readable, folder: Path, name: str, key: Key | None, tick: Callable[[int], None] = lambda size: None, *, threads: int = 0
+) -> Sealed:
     """Store what the source yields as a file of the folder; it is whole and on disk when this returns, or not there."""
     path = folder / f"{name}{ending(key)}"
     reading, whole = Reading(source, tick), False
@@ -132,7 +136,7 @@ def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Calla
     try:
         with path.open("xb") as file:
             stored = Hashing(file)
-            write_sealed(reading, stored, key)
+            write_sealed(reading, stored, key, threads)
             file.flush()
             os.fsync(file.fileno())
         whole = True
@@ -146,8 +150,9 @@ def seal(source: Readable, folder: Path, name: str, key: Key | None, tick: Calla
     return Sealed(StoredFile(path.name, stored.size, stored.hash.hexdigest()), reading.hash.hexdigest(), reading.size)
 
 
-def write_sealed(reading: Reading, target: Hashing, key: Key | None) -> None:
-    compressed = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_reader(reading)  # type: ignore[arg-type]
+def write_sealed(reading: Reading, target: Hashing, key: Key | None, threads: int) -> None:
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, threads=threads)
+    compressed = compressor.stream_reader(reading, read_size=PIECE)  # type: ignore[arg-type]
     if key is None:
         while piece := compressed.read(PIECE):
             target.write(piece)

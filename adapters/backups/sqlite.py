@@ -20,8 +20,8 @@ from adapters.backups.archive.position import pin
 from adapters.backups.archive.reaching import Archive
 from adapters.backups.archive.store import Store
 from adapters.backups.archive.wal import Position
-from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, PageWriter, Tick, hash_pages
-from adapters.backups.sealing import Key, Sealed, seal, unseal
+from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, HashedPages, PageWriter, Tick
+from adapters.backups.sealing import THREADS, Key, Sealed, seal, unseal
 from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
@@ -70,12 +70,10 @@ class SqliteVault(FolderVault):
         snapshot_at, position = self.copy(snapshot, progress)
         facts = read_facts(snapshot)
         hashes = draft / "hashes"
-        ticks = ticking(progress, 40, 50, "Comparing pages", facts.pages)
-        sha256 = hash_pages(snapshot, facts.page_size, self.hash_key, hashes, ticks)
+        told = ticking(progress, 40, 75, "Storing", facts.pages * facts.page_size)
+        data, sha256 = self.store(snapshot, hashes, facts, parent, draft, told)
         with hashes.open("rb") as file:
             stored_hashes = seal(file, draft, "hashes", self.key).stored
-        stored = ticking(progress, 50, 75, "Storing", facts.pages * facts.page_size)
-        data = self.store(snapshot, hashes, facts, parent, draft, stored)
         snapshot.unlink()
         hashes.unlink()
         manifest = Manifest(
@@ -125,19 +123,22 @@ class SqliteVault(FolderVault):
             source.execute("ROLLBACK")
         return moment, position
 
-    def store(self, snapshot: Path, hashes: Path, facts: Facts, parent: Manifest | None, draft: Path, tick: Tick) -> Sealed:
+    def store(self, snapshot: Path, hashes: Path, facts: Facts, parent: Manifest | None, draft: Path, tick: Tick) -> tuple[Sealed, str]:
+        """Store the snapshot, or what changed since the parent, and write the hash of each page aside; answers the snapshot's SHA-256."""
         if parent is None:
-            with snapshot.open("rb") as file:
-                return seal(file, draft, "database", self.key, tick)
+            with snapshot.open("rb") as file, hashes.open("wb") as aside:
+                sealed = seal(HashedPages(file, facts.page_size, self.hash_key, aside), draft, "database", self.key, tick, threads=THREADS)
+            return sealed, sealed.sha256
         before = draft / "hashes-before"
         with before.open("wb") as file:
             unseal(self.catalog.files(parent.id), parent.file("hashes"), file, self.key)
         if before.stat().st_size != (parent.pages or 0) * HASH_BYTES:
             raise BackupCorrupt("The page hashes of the backup it would stand on are not whole.")
-        with snapshot.open("rb") as pages, hashes.open("rb") as now_, before.open("rb") as then:
-            sealed = seal(ChangedPages(pages, facts.page_size, now_, then), draft, "pages", self.key, tick)
+        with snapshot.open("rb") as file, hashes.open("wb") as aside, before.open("rb") as then:
+            changed = ChangedPages(file, facts.page_size, self.hash_key, aside, then, tick)
+            sealed = seal(changed, draft, "pages", self.key, threads=THREADS)
         before.unlink()
-        return sealed
+        return sealed, changed.whole.hexdigest()
 
     def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
         what = self.compare(manifest, {}, work, progress)

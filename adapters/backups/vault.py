@@ -375,4 +375,4 @@ def lost_database_said() -> Iterator[None]:
         yield
     except OperationalError as error:
         reason = str(error.orig).strip().partition("\n")[0]
-        raise EngineUnavailable(f"The database went away, and nothing half done is left ({reason}). Try again.") from None
+        raise EngineUnavailable(f"The database went away ({reason}). What was half done does not count: try again.") from None

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from adapters.backups.catalog import sync
@@ -31,7 +31,8 @@ class Journal:
         """Returns when the line is on disk."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         line = json.dumps({"at": now().isoformat(), "step": name, **facts})
-        with (self.folder / NAME).open("ab") as file:
+        with (self.folder / NAME).open("a+b") as file:
+            file.write(b"" if ends_well(file) else b"\n")
             file.write(line.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -58,6 +59,14 @@ class Journal:
                 yield facts["step"], facts
             except (ValueError, KeyError, TypeError):
                 continue
+
+
+def ends_well(file: IO[bytes]) -> bool:
+    """Whether its last line is whole: what follows one that a full disk or a crash cut must be a line of its own."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read() == b"\n"
 
 
 def journals(folder: Path) -> Iterator[Journal]:

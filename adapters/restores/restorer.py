@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import migrations
-from adapters.backups.vault import FolderVault, full_disk_said, megabytes
+from adapters.backups.vault import FolderVault, full_disk_said, lost_database_said, megabytes
 from adapters.restores.journal import Journal, journals
 from adapters.restores.swap import Swap
 from domain.backups.errors import InsufficientStorage, OperationInProgress, SchemaNewer
@@ -138,7 +138,7 @@ class LiveRestorer:
         journal = Journal(self.folder / str(order.id))
         journal.step("begun", backup_id=order.backup_id and str(order.backup_id), undone_id=order.undone_id and str(order.undone_id))
         try:
-            with full_disk_said():
+            with full_disk_said(), lost_database_said():
                 journal.step("safety")
                 safety = self.safety_backup(order, scaled(progress, 3, 25))
                 journal.step("putting together")

@@ -128,7 +128,7 @@ def points(found, few):
 
 
 def few(site):
-    return 40 if site.server is None else 15
+    return 40 if site.server is None else 10
 
 
 def judged(site, order):
@@ -142,7 +142,8 @@ def judged(site, order):
     assert site.digest() == found
     assert site.audit_is_whole()
     if site.server is not None:
-        assert site.databases() - {"tests", "tests_aside"} == set() if not swapped else True
+        left = {name for name in site.databases() if "_check_" not in name}  # the next backup drops those, as it says
+        assert swapped or left == {"tests", "tests_aside"}
     assert not list(site.vault.folder.rglob("side.db*"))
     return swapped
 
@@ -161,7 +162,10 @@ def test_killed_at_any_step_the_data_are_the_old_or_the_new_ones(site, whole):
         order = site.order()
         assert attempt(site.vault, "restore", order, die_at=at).died, at
         sides.append(judged(site, order))
-        tried_again(site)
+        if len(sides) % 4 == 0:
+            tried_again(site)
+        else:
+            site.put_back()
     assert sides == sorted(sides)  # once it has come to be it stays
     assert {False, True} == set(sides)
     print(f"killed at {len(sides)} of {whole.steps} steps, {sum(sides)} of them after the swap")
@@ -180,7 +184,8 @@ def test_killed_at_any_moment_of_the_swap(site, whole):
 
 def test_a_file_that_may_not_grow_leaves_the_old_data(site, whole):
     refused = 0
-    for most in [int(40_000 * 1.2**number) for number in range(30)]:  # less, and SQLite cannot even be asked
+    least = 40_000 if site.server is None else 300  # with less, SQLite cannot even be asked
+    for most in [int(least * 1.2**number) for number in range(30)]:
         order = site.order()
         error = attempt(site.vault, "restore", order, most_bytes=most).error
         swapped = judged(site, order)
@@ -196,13 +201,16 @@ def test_a_file_that_may_not_grow_leaves_the_old_data(site, whole):
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_connections_that_are_cut_at_any_step_leave_the_old_or_the_new_data(site, whole):
     sides = []
-    for at in points(whole, 20):
+    for at in points(whole, few(site)):
         order = site.order()
         outcome = attempt(site.vault, "restore", order, cut_at=at)
         assert outcome.error is None or outcome.error in REFUSALS, (at, outcome.error)
         swapped = judged(site, order)
         assert swapped or outcome.error, at
         sides.append(swapped)
-        tried_again(site) if at % 3 == 0 else site.put_back()
+        if len(sides) % 4 == 0:
+            tried_again(site)
+        else:
+            site.put_back()
     assert False in sides
     print(f"cut at {len(sides)} steps: {sides.count(False)} restores failed, {sides.count(True)} came to be")
