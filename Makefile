@@ -38,8 +38,8 @@ test-slow: tools install ## Run the long proofs: crashes, races, volume
 e2e: tools install ## Run the browser tests
 	$(PYTEST) -m browser
 
-bench: install ## Measure CPU, queries and bytes per request against a floor
-	@python -m bench
+bench: install ## Measure requests, jobs and backups, each against a floor; MEGABYTES=1000 backs up that much
+	@python -m bench --megabytes $(or $(MEGABYTES),100)
 
 lint: install ## Check style, types and the direction of imports
 	ruff check .

@@ -1,6 +1,7 @@
-"""CPU per request, queries per request and bytes per page, on SQLite with demo data, in one process; then jobs per second.
+"""CPU per request, queries per request and bytes per page, on SQLite with demo data, in one process; then jobs per second; then
+backups and restores beside the bare tools.
 
-The floor is /healthz: a request through the whole stack that touches nothing. `python -m bench --refunds 5000`.
+The floor is /healthz: a request through the whole stack that touches nothing. `python -m bench --refunds 5000 --megabytes 100`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from flask import Flask
 from sqlalchemy import event, select
 from werkzeug.test import TestResponse
 
+import bench.backups as backups
 import bench.jobs as jobs
 import config
 import migrations
@@ -32,11 +34,14 @@ ROUNDS = 40
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--refunds", type=int, default=5000)
-    refunds = parser.parse_args().refunds
+    parser.add_argument("--megabytes", type=int, default=100, help="of the database that is backed up")
+    arguments = parser.parse_args()
+    refunds = arguments.refunds
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         app = prepared(Path(folder), refunds)
         Bench(app, refunds).run()
     jobs.main()
+    backups.main(arguments.megabytes)
 
 
 def prepared(folder: Path, refunds: int) -> Flask:

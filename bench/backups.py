@@ -53,7 +53,7 @@ def main(megabytes: int = 100) -> None:
 
 
 class Stages:
-    """When each stage began that was told."""
+    """When each stage was first told."""
 
     def __init__(self) -> None:
         self.begun, self.last = time.perf_counter(), ""
@@ -109,7 +109,9 @@ class Bench:
         stages = Stages()
         restorer = make_restorer(self.settings, self.vault)
         restorer.restore(Order(uuid4(), "bench", backup_id=manifest.id), stages.told, lambda: None)
-        say("restored into the live database, all of it", time.perf_counter() - stages.begun, floor)
+        whole = time.perf_counter() - stages.begun
+        say("restored: put together, carried forward, swapped", whole - stages.first(CHECKING), floor)
+        say("the same, and the backup of the live data before", whole, floor)
         ends = [*list(stages.times.values())[1:], time.perf_counter() - stages.begun]
         longest = sorted(
             zip(stages.times, (end - at for at, end in zip(stages.times.values(), ends, strict=True)), strict=True),
