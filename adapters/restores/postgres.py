@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
@@ -125,13 +125,15 @@ class PostgresSwap(Swap):
                     live.close()
                     if renaming.reaches(1, cursor):
                         into.commit()
+                        renaming.allowed = True
             finally:
+                renaming.judged.set()
                 live.close()
                 into.close()
                 renaming.join()
-        if renaming.failure is None:
+        if renaming.done:
             return round((time.monotonic() - began) * 1000)
-        if isinstance(renaming.failure, errors.ObjectInUse):
+        if renaming.failure is None or isinstance(renaming.failure, errors.ObjectInUse):
             raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays()}.")
         raise renaming.failure
 
@@ -208,7 +210,9 @@ class PostgresSwap(Swap):
 
 
 class Renaming(Thread):
-    """Both renames, in one transaction of a thread of its own, since the first waits for everybody to leave."""
+    """Both renames, in one transaction of a thread of its own, since the first waits for everybody to leave.
+
+    It commits only once it is `allowed` to: our own two connections hold it up, but the server may end those before all is carried."""
 
     def __init__(self, swap: PostgresSwap, names: tuple[tuple[str, str], tuple[str, str]]):
         super().__init__(name="renaming", daemon=True)
@@ -216,12 +220,17 @@ class Renaming(Thread):
         self.connection = swap.connect_aside()
         self.pid = self.connection.info.backend_pid
         self.failure: psycopg2.Error | None = None
+        self.judged, self.allowed, self.done = Event(), False, False
 
     def run(self) -> None:
         try:
-            with self.connection, self.connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 for before, after in self.names:
                     cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
+                self.judged.wait()
+                if self.allowed:
+                    self.connection.commit()
+                    self.done = True
         except psycopg2.Error as error:
             self.failure = error
         finally:
