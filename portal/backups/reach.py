@@ -72,6 +72,8 @@ def is_single(span: Span) -> bool:
 
 
 def words(span: Span) -> str:
+    if not is_single(span) and when(span.start) == when(span.end):
+        return f"{when(span.start)}, for {(span.end - span.start).total_seconds():.0f} s"
     return when(span.start) if is_single(span) else f"{when(span.start)} to {when(span.end)}"
 
 
