@@ -21,7 +21,7 @@ install: .venv/installed ## Make .venv from the lock file
 run: install ## Run the portal with demo data: web, worker, everything; Ctrl-C stops it
 	@flask serve
 
-tools: # PostgreSQL, Redis and Chromium for the tests, where they may be installed
+tools: # PostgreSQL, pgBackRest, Redis and Chromium for the tests, where they may be installed
 	@$(PYTHON) scripts/test-tools
 
 test: tools install ## Run the tests, on SQLite and on PostgreSQL, in the browser too

@@ -66,7 +66,7 @@ class Restoring:
         """Into an empty database, through pg_dump and pg_restore: another owner, no rights of the old one."""
         assert manifest.archive is not None
         folder = server_programs(manifest.archive["major"])
-        options = ("--no-owner", "--no-acl", "--exit-on-error")
+        options = ("--no-owner", "--no-acl", "--no-tablespaces", "--exit-on-error")
         with self.dumps.running(f"{folder}/pg_dump", "--format=custom", "--compress=0", url=source, stdout=subprocess.PIPE) as dump:
             assert dump.stdout is not None
             with self.dumps.running(f"{folder}/pg_restore", *options, url=target, stdin=dump.stdout) as restore:

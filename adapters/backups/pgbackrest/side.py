@@ -80,14 +80,15 @@ class Side:
 
     def __init__(self, programs: Programs, folder: Path, superuser: str):
         self.programs, self.superuser = programs, superuser
-        self.data, self.log = folder / DATA, folder / f"{DATA}.log"
+        self.data, self.tablespaces, self.log = folder / DATA, folder / f"{DATA}.tablespaces", folder / f"{DATA}.log"
 
     def prepare(self) -> Path:
-        """An empty data directory."""
+        """An empty data directory, and a place for tablespaces: where they say they are is the live server's."""
         self.programs.account.let_through(self.data.parent.parent)
         self.programs.account.let_through(self.data.parent)
-        self.data.mkdir(mode=0o700)
-        self.programs.account.own(self.data)
+        for folder in (self.data, self.tablespaces):
+            folder.mkdir(mode=0o700)
+            self.programs.account.own(folder)
         return self.data
 
     @contextmanager
@@ -124,7 +125,7 @@ class Side:
             self.programs.account.own(file)
 
     def remove(self) -> None:
-        for folder in (self.data, self.data.with_name(f"{DATA}.tablespaces")):
+        for folder in (self.data, self.tablespaces):
             shutil.rmtree(folder, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 

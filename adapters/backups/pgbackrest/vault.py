@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,6 +44,7 @@ OLDEST_MAJOR = 15  # the first with pg_backup_start and pg_checkpoint, which the
 ARCHIVED_WITHIN = 60.0  # seconds that an operation waits for the archive
 GONE = "It is not in pgBackRest's repository any more."
 UNREAD = "pgbackrest"  # for the fingerprint of a passphrase that cannot be read here
+NOT_READ_YET: dict[str, Any] = {"schema_revision": "", "audit_sequence": 0, "audit_hash": "", "row_counts": {}, "snapshot_sha256": ""}
 STORED = 0.7  # of the cluster, at most, for what is kept
 ROOM = 256_000_000  # for the write-ahead log that is replayed, and what a server makes of its own
 
@@ -172,19 +173,21 @@ class PgBackRestVault(FolderVault):
             if made is None:
                 raise EngineUnavailable("pgBackRest said that it was done, and has no such backup.")
             with live.pinned(self.url, progress) as moment, being_read(moment.connection) as read:
+
+                def with_contents(manifest: Manifest) -> Manifest:
+                    tables = read(lambda: progress(91, "Reading what is there"))
+                    return replace(manifest, **facts(moment.connection, tables if moment.exact else {}))
+
                 self.archive_until_now(progress)
-                tables = read(lambda: progress(70, "Reading what is there"))
-                manifest = self.described(wish, parent, server, made, moment, started_at, tables)
-            return replace(self.prove(manifest, draft, progress), finished_at=now())
+                manifest = self.described(wish, parent, server, made, moment, started_at)
+                return replace(self.prove(manifest, draft, progress, with_contents), finished_at=now())
         except BaseException:
             with suppress(DomainError):
                 self.forget(wish.id)
             raise
 
-    def described(
-        self, wish: Wish, parent: Manifest | None, server: Server, made: Stored, at: Pinned, started_at: datetime, tables: Tables
-    ) -> Manifest:
-        seen = facts(at.connection, tables if at.exact else {})
+    def described(self, wish: Wish, parent: Manifest | None, server: Server, made: Stored, at: Pinned, started_at: datetime) -> Manifest:
+        """All but what is in it, which is still being read."""
         return Manifest(
             id=wish.id,
             type=wish.type,
@@ -195,7 +198,7 @@ class PgBackRestVault(FolderVault):
             finished_at=now(),
             app_version=self.app_version,
             engine_version=server.version,
-            database_bytes=at.connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one(),
+            database_bytes=self.database_bytes(),
             files=(),
             parent_id=None if parent is None else parent.id,
             description=wish.description,
@@ -216,7 +219,7 @@ class PgBackRestVault(FolderVault):
                 "bytes": made.bytes,
                 "cluster_bytes": made.cluster_bytes,
             },
-            **seen,
+            **NOT_READ_YET,
         )
 
     def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
@@ -233,8 +236,13 @@ class PgBackRestVault(FolderVault):
         log_damage = damage.get(manifest.archive["archive_id"])
         return checked.what + (f"; but what the archive has of the log is damaged ({log_damage})" if log_damage else "")
 
-    def prove(self, manifest: Manifest, work: Path, progress: Progress) -> Manifest:
-        """Restore it aside, as of its own moment, and let a server show each table. The manifest then says what was seen."""
+    def prove(
+        self, manifest: Manifest, work: Path, progress: Progress, with_contents: Callable[[Manifest], Manifest] = lambda manifest: manifest
+    ) -> Manifest:
+        """Restore it aside, as of its own moment, and let a server show each table. The manifest then says what was seen.
+
+        `with_contents` says at the end what the tables should hold, where the manifest does not know it from the beginning.
+        """
         try:
             with (
                 self.restoring.restored(manifest, own_moment(manifest), work, progress) as url,
@@ -242,7 +250,8 @@ class PgBackRestVault(FolderVault):
                 being_read(connection) as read,
             ):
                 sound = self.restoring.look_through(url, manifest, progress)
-                found = read(lambda: progress(92, "Comparing"))
+                found = read(lambda: progress(90, "Comparing"))
+                manifest = with_contents(manifest)
                 if manifest.contents:
                     check_contents(manifest, found)
                     seen = "each table equal to what was there, row by row"
