@@ -103,8 +103,7 @@ class Programs:
                         tick(line.decode("utf-8", "replace"))
             return process.wait(), said.decode("utf-8", "replace")
         finally:
-            kill_group(process.pid)
-            process.wait()
+            end_group(process)
 
     def end_rests(self) -> None:
         """Kill what an operation that died left running; call only while no other runs."""
@@ -115,10 +114,12 @@ class Programs:
                     os.kill(int(process.name), signal.SIGKILL)
 
 
-def kill_group(pid: int) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """Its children too: one that pgBackRest leaves behind holds the lock of the stanza for another minute."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def wait_for_end(pid: int, seconds: float = TO_END) -> bool:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import zstandard
 
-from adapters.backups.pgbackrest.programs import Programs, kill_group
+from adapters.backups.pgbackrest.programs import Programs, end_group
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, EngineUnavailable, InsufficientStorage, OperationInProgress
 from domain.backups.manifest import BackupType
 from domain.errors import DomainError
@@ -190,8 +190,7 @@ class Repository:
             except subprocess.TimeoutExpired:
                 raise EngineUnavailable(f"pgbackrest {verb} did not answer within {ANSWERS_WITHIN:g} s.") from None
             finally:
-                kill_group(process.pid)
-                process.wait()
+                end_group(process)
             texts = [file.read().decode("utf-8", "replace") for file in (answer, said) if file.seek(0) == 0]
         if status != 0:
             raise complaint(verb, status, "\n".join(texts))
