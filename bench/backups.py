@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -53,17 +54,25 @@ def main(megabytes: int = 100) -> None:
 
 
 class Stages:
-    """When each stage was first told."""
+    """When each stage began, one after another."""
 
     def __init__(self) -> None:
-        self.begun, self.last = time.perf_counter(), ""
-        self.times: dict[str, float] = {}
+        self.begun = time.perf_counter()
+        self.begins: list[tuple[str, float]] = []
 
     def told(self, percent: float, stage: str) -> None:
-        self.times.setdefault(stage, time.perf_counter() - self.begun)
+        if not self.begins or self.begins[-1][0] != stage:
+            self.begins.append((stage, time.perf_counter() - self.begun))
 
-    def first(self, beginnings: tuple[str, ...]) -> float:
-        return next(at for stage, at in self.times.items() if stage.startswith(beginnings))
+    def checking(self) -> float:
+        """When it last began to put together what is stored."""
+        return next(at for stage, at in reversed(self.begins) if stage.startswith(CHECKING))
+
+    def longest(self) -> str:
+        spent, ends = Counter[str](), [*(at for _, at in self.begins[1:]), time.perf_counter() - self.begun]
+        for (stage, at), end in zip(self.begins, ends, strict=True):
+            spent[stage] += end - at
+        return ", ".join(f"{stage.lower()} {seconds:.1f} s" for stage, seconds in spent.most_common(7))
 
 
 class Bench:
@@ -94,7 +103,7 @@ class Bench:
         """The seconds until it was stored, those until it was checked, and what it was."""
         stages = Stages()
         made = self.vault.create(Wish(uuid4(), type, None, "bench"), stages.told)
-        return stages.first(CHECKING), time.perf_counter() - stages.begun, made
+        return stages.checking(), time.perf_counter() - stages.begun, made
 
     def created(self, type: BackupType, floor: float, name: str) -> Manifest:
         found = [self.create(type) for _ in range(self.rounds if type is BackupType.FULL else 1)]
@@ -110,14 +119,9 @@ class Bench:
         restorer = make_restorer(self.settings, self.vault)
         restorer.restore(Order(uuid4(), "bench", backup_id=manifest.id), stages.told, lambda: None)
         whole = time.perf_counter() - stages.begun
-        say("restored: put together, carried forward, swapped", whole - stages.first(CHECKING), floor)
+        say("restored: put together, carried forward, swapped", whole - stages.checking(), floor)
         say("the same, and the backup of the live data before", whole, floor)
-        ends = [*list(stages.times.values())[1:], time.perf_counter() - stages.begun]
-        longest = sorted(
-            zip(stages.times, (end - at for at, end in zip(stages.times.values(), ends, strict=True)), strict=True),
-            key=lambda each: -each[1],
-        )
-        print(f"{'':4}of which {', '.join(f'{stage.lower()} {seconds:.1f} s' for stage, seconds in longest[:8])}")
+        print(f"{'':4}of which {stages.longest()}")
 
 
 class Sqlite(Bench):
