@@ -235,7 +235,7 @@ def contents(connection: Connection, progress: Progress) -> Tables:
     for name in names:
         progress(5, f"Reading {name}")
         rows, total = connection.execute(
-            text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)::numeric), 0) FROM "{name}"')
+            text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)), 0) FROM "{name}"')
         ).one()
         found[name] = (rows, hashlib.sha256(f"{rows}:{total}".encode()).hexdigest()[:32])
     return found
