@@ -92,6 +92,7 @@ class PostgresSwap(Swap):
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
         staged = make_url(driver_url(url))
         self.copy_settings(staged.database or "")
+        self.copy_grants(staged)
         for _ in range(TRIES - 1):
             mark = self.catch_up(staged, mark, late)
             with suppress(SwapBlocked):
@@ -181,6 +182,22 @@ class PostgresSwap(Swap):
                 with suppress(errors.InsufficientPrivilege):
                     cursor.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(right), sql.Identifier(staged), whom))
 
+    def copy_grants(self, staged: URL) -> None:
+        """What others than the owner may do with the tables; of a backup they are left out, since their roles may be gone."""
+        question = (
+            "SELECT c.relname::text, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, coalesce(r.rolname::text, 'public'),"
+            " g.privilege_type FROM pg_class c, aclexplode(c.relacl) g LEFT JOIN pg_roles r ON r.oid = g.grantee"
+            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'S') AND g.grantee <> c.relowner"
+        )
+        with connected(self.url) as live:
+            rights = live.execute(text(question)).all()
+        with closing(psycopg2.connect(plain(staged), connect_timeout=5)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            for relation, kind, role, right in rights:
+                whom = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
+                with suppress(errors.UndefinedTable, errors.UndefinedObject, errors.InsufficientPrivilege):
+                    cursor.execute(sql.SQL("GRANT {} ON {} {} TO {}").format(sql.SQL(right), sql.SQL(kind), sql.Identifier(relation), whom))
+
     def previous_url(self, restore_id: UUID) -> str | None:
         name = self.named(PREVIOUS, restore_id)
         with self.administering() as cursor:
@@ -200,9 +217,8 @@ class PostgresSwap(Swap):
 
     def connect_aside(self) -> Any:
         for place, name in enumerate(MAINTENANCE):
-            url = self.url.set(database=name, drivername="postgresql")
             try:
-                return psycopg2.connect(url.render_as_string(hide_password=False), connect_timeout=5)
+                return psycopg2.connect(plain(self.url.set(database=name)), connect_timeout=5)
             except psycopg2.OperationalError:
                 if place == len(MAINTENANCE) - 1:
                     raise
@@ -298,6 +314,11 @@ def connected(url: URL) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def plain(url: URL) -> str:
+    """As libpq reads it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def patient_engine(url: URL) -> Engine:

@@ -335,3 +335,33 @@ def test_what_is_not_fit_is_refused_before_anything_is_begun(session, engine, va
     assert not restorer.folder.exists()
     assert len(vault.list()) + len(vault.damaged()) == 1
     assert stages_of(engine, restorer) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_settings_of_the_database_and_what_others_may_do_stay(session, engine, database_url, vault, restorer, postgres):
+    session.close()
+    manifest = back_up(vault)
+    engine.dispose()
+    postgres.execute("create role reporting")
+    try:
+        with postgres.connect(engine.url.database) as connection, connection.cursor() as cursor:
+            cursor.execute("grant select on refund_requests to reporting")
+            cursor.execute(f'alter database "{engine.url.database}" set application_name to portal')
+        restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
+        with postgres.connect(engine.url.database) as connection, connection.cursor() as cursor:
+            for table, granted in (("refund_requests", True), ("payments", False)):
+                cursor.execute("select has_table_privilege('reporting', %s, 'select')", (table,))
+                assert cursor.fetchone() == (granted,)
+            cursor.execute("show application_name")
+            assert cursor.fetchone() == ("portal",)
+    finally:
+        for name in databases_like(postgres, engine.url.database):
+            with postgres.connect(name) as connection, connection.cursor() as cursor:
+                cursor.execute("drop owned by reporting")
+        postgres.execute("drop role reporting")
+
+
+def databases_like(postgres, name):
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("select datname from pg_database where starts_with(datname, %s)", (name,))
+        return [found for (found,) in cursor.fetchall()]
