@@ -323,10 +323,16 @@ def each_ended_once(engine):
 
 
 def each_refund_was_decided_and_paid_once(engine, gateway):
+    """But for those that a bulk left alone because nobody knew what came of the one before: a worker may die just before it sends that."""
     with reading(engine) as session:
+        results = session.scalars(select(Job.result).where(Job.type == "bulk_operation")).all()
         states = {str(id): status for id, status in session.execute(select(Refund.id, Refund.status))}
         decisions = session.execute(select(AuditEntry.object_id, AuditEntry.action).where(AuditEntry.action.in_(DECISIONS))).all()
-    assert Counter(object_id for object_id, _ in decisions) == dict.fromkeys(states, 1)
+    verdicts = [verdict for result in results for verdict in result["verdicts"]]
+    left_alone = {verdict["refund_id"] for verdict in verdicts if verdict["verdict"] == "not_tried"}
+    stopped = sum(1 for result in results if any(verdict["verdict"] == "unknown" for verdict in result["verdicts"]))
+    assert len(left_alone) <= 3 * stopped
+    assert Counter(object_id for object_id, _ in decisions) == dict.fromkeys(states.keys() - left_alone, 1)
     approved = [refund_id for refund_id, action in decisions if action == "refund.approved"]
     assert {states[refund_id] for refund_id in approved} == {"processed"}
     assert Counter(refund.marks["refund_request_id"] for refund in gateway.ledger() if refund.moved) == dict.fromkeys(approved, 1)
