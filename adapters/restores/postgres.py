@@ -19,7 +19,7 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2 import errors, sql
-from sqlalchemy import ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, text
+from sqlalchemy import Boolean, ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, literal_column, text
 from sqlalchemy.engine import URL, make_url
 
 from adapters.restores.swap import Late, Reading, Swap, named
@@ -274,7 +274,7 @@ class YoungRows(Changes):
         self.age = latest - mark + CUSHION
 
     def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
-        return [text(f'age("{table.name}".xmin) <= {self.age}')]  # type: ignore[list-item]
+        return [literal_column(f'age("{table.name}".xmin) <= {self.age}', Boolean)]
 
 
 class Digests(Changes):

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import Actor, Permission
-from domain.audit.recording import plain
+from domain.audit.recording import plain, storable
 from domain.backups.budget import within_budget
 from domain.backups.commands import enqueue_the_one
 from domain.backups.errors import OperationInProgress
@@ -176,7 +176,8 @@ def acknowledge(session: Session, actor: Actor, restore_id: UUID, *, note: str |
         return restore
     if restore.report is None:
         raise NotChecked("The refunds are still being compared with the gateways: acknowledge the report once it is there.")
-    if restore.report["uncertain"] and not (note and note.strip()):
+    note = storable(note.strip()) if note else None
+    if restore.report["uncertain"] and not note:
         count = restore.report["uncertain"]
         raise Invalid(f"The gateways could not tell of {count} refunds: say in a note how you made sure of them.", field="note")
     unread = select(Restore).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at).with_for_update()

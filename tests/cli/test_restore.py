@@ -70,7 +70,8 @@ def test_restore_report_acknowledge_and_roll_back(run, changed, engine):
     refused(run("acknowledge", restore_id), "still being compared")
     report = json.loads(run("report", restore_id, "--compare", "--json").stdout)
     assert (report["report"]["nothing_found"], report["acknowledged_at"], report["left_out"]) == (1, None, [])
-    assert json.loads(run("acknowledge", restore_id, "--json").stdout)["acknowledged_at"]
+    hostile = "\x00 \udcff \u202e looked up by hand"
+    assert json.loads(run("acknowledge", restore_id, "--note", hostile, "--json").stdout)["acknowledged_at"]
     assert "Compared with the gateways" in run("report", restore_id).stdout
 
     back = run("rollback", restore_id, "--yes", "--json")
