@@ -21,12 +21,12 @@ from tasks.work import Work
 
 
 def restore(work: Work) -> Outcome:
-    """Only once: where a worker died over it, what is left to do is to say on which side of the swap it stands."""
+    """Only once: where a run of it ended in the middle, however that came, what is left is to say on which side of the swap it stands."""
     restorer = work.context.restorer
     try:
-        if work.job.losses or outcome(work):
+        if work.job.losses or restorer.was_begun(work.job.id):
             restorer.recover()
-            return outcome(work) or Failed("RESTORE_INTERRUPTED", "Its worker died before the swap: nothing was changed. Ask for it again.")
+            return outcome(work) or Failed("RESTORE_INTERRUPTED", "It was stopped before the swap: nothing was changed. Ask for it again.")
         order = order_of(work)
         try:
             (restorer.restore if order.undone_id is None else restorer.roll_back)(order, work.progress, work.past_return)

@@ -243,6 +243,9 @@ class LiveRestorer:
         finally:
             engine.dispose()
 
+    def was_begun(self, restore_id: UUID) -> bool:
+        return next(Journal(self.folder / str(restore_id)).steps(), None) is not None
+
     def recover(self) -> Sequence[Side]:
         with self.vault.one_operation():
             return self.recover_alone()

@@ -44,6 +44,9 @@ class Restorer(Protocol):
     def roll_back(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
         """The same with the data that a restore replaced. Raises NothingToRollBack."""
 
+    def was_begun(self, restore_id: UUID) -> bool:
+        """Whether this restore was ever begun, whatever came of it."""
+
     def recover(self) -> Sequence[Side]:
         """Clean up after restores whose process died; answers on which side of the swap each stood. One that was past it is ended."""
 

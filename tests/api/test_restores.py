@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 import config
 from adapters.backups.lock import one_operation
+from adapters.restores.journal import Journal
 from domain.access import Permission, operator
 from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
@@ -209,3 +210,19 @@ def test_a_rollback_puts_back_what_was_replaced(client, post, work, back_up, ses
     assert rows["meta"]["summary"]["unacknowledged"] == 2
     refused = post(f"{RESTORES}/{restored.id}/rollback", {"confirmation_code": code})
     assert refused.json["error"]["code"] == "NOTHING_TO_ROLL_BACK"
+
+
+@pytest.mark.parametrize("left_at", ["carrying", "failed"])
+def test_a_run_that_ended_in_the_middle_is_not_silently_run_again(app, post, work, back_up, session, engine, left_at):
+    user_id = make_refund(session).user_id
+    manifest = back_up()
+    session.get_one(User, user_id).name = "Somebody else"
+    session.commit()
+    session.close()
+    asked = post(RESTORE, wish(manifest)).json["data"]
+    Journal(app.extensions["restorer"].folder / asked["job_id"]).step(left_at)
+    (job,) = work("restore")
+    assert (job.status, job.error["code"]) == ("failed", "RESTORE_INTERRUPTED")
+    with Session(engine) as after:
+        assert after.get_one(User, user_id).name == "Somebody else"
+    assert post(RESTORE, wish(manifest)).status_code == 200
