@@ -134,7 +134,7 @@ class PostgresSwap(Swap):
                 renaming.join()
         if renaming.done:
             return round((time.monotonic() - began) * 1000)
-        if renaming.failure is None or isinstance(renaming.failure, errors.ObjectInUse):
+        if renaming.failure is None or isinstance(renaming.failure, errors.ObjectInUse | errors.LockNotAvailable):
             raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays()}.")
         raise renaming.failure
 
@@ -241,6 +241,7 @@ class Renaming(Thread):
     def run(self) -> None:
         try:
             with self.connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '5s'")  # whoever connects waits behind it
                 for before, after in self.names:
                     cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
                 self.judged.wait()
