@@ -68,6 +68,7 @@ def order_of(work: Work) -> Order:
         backup_id=UUID(asked["backup_id"]) if asked.get("backup_id") else None,
         moment=datetime.fromisoformat(moment) if moment else None,
         undone_id=UUID(asked["undone_id"]) if asked.get("undone_id") else None,
+        uploads=asked.get("include_uploads", True),
     )
 
 

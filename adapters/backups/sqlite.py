@@ -23,7 +23,7 @@ from adapters.backups.archive.wal import Position
 from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, HashedPages, PageWriter, Tick
 from adapters.backups.sealing import THREADS, Key, Sealed, seal, unseal
 from adapters.backups.vault import FolderVault
-from domain.backups.errors import BackupCorrupt, EngineUnavailable
+from domain.backups.errors import BackupCorrupt, EngineMismatch, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
 from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
 from domain.db import now
@@ -172,7 +172,20 @@ class SqliteVault(FolderVault):
         return self.archive.lacks_base()
 
     def check_moment(self, manifest: Manifest, moment: datetime | None) -> None:
-        self.archive.way_to(manifest, moment, reading_all=False)
+        way = self.archive.way_to(manifest, moment, reading_all=False)
+        with closing(self.connect()) as live:
+            size = pragma(live, "page_size")
+        if way.manifest.page_size != size:
+            raise EngineMismatch(
+                f"The backup's pages have {way.manifest.page_size} bytes and the database's {size}: stop the portal, set"
+                f" PRAGMA journal_mode=DELETE and PRAGMA page_size={way.manifest.page_size}, VACUUM the database, and restore then."
+            )
+
+    def check_readable(self, manifest: Manifest, moment: datetime | None, progress: Progress) -> None:
+        progress(0, "Checking its files")
+        way = self.archive.way_to(manifest, moment)
+        if way.base is None:
+            super().check_readable(way.manifest, None, progress)
 
     def remove_surplus(self) -> Sequence[Manifest]:
         removed = super().remove_surplus()

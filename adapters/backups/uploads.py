@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adapters.backups.blobs import Blobs
+from adapters.backups.blobs import Blobs, Tick
 from adapters.backups.sealing import PIECE, Hashing, Key, Writable, check_stored, seal, unseal
 from adapters.backups.sources import Entry, Source
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, UploadsUnreadable
@@ -33,6 +33,9 @@ NAMES = 20  # of each kind, in the report of a restore
 BATCH = 200
 
 COPIED, VERSIONS = "copied", "versions"
+
+LookInto = Callable[[str, str, int, Tick], None]
+"""Raises BackupCorrupt unless the blob of that name has the content of that hash and size."""
 
 
 @dataclass(frozen=True)
@@ -95,27 +98,34 @@ class Uploads:
     def check(self, manifest: Manifest, files: Path, work: Path, progress: Progress) -> str:
         """Read everything that the backup names again; answers what was compared. Raises BackupCorrupt."""
         assert manifest.uploads is not None
-        total, done = max(manifest.uploads["bytes"], 1), 0
+        self.read(self.listed(manifest, files, work), manifest.uploads, work, progress, self.blobs.check)
+        return f"each of {manifest.uploads['count']} stored files read again"
+
+    def check_lacking(self, manifest: Manifest, files: Path, work: Path, progress: Progress) -> None:
+        """Read what a restore would bring back: what the backup names and the storage lacks. Nothing is changed, nor put aside.
+        Raises BackupCorrupt, UploadsUnreadable."""
+        assert manifest.uploads is not None
+        with closing(Table(work / "there.db")) as there:
+            with said():
+                there.fill(self.source.entries(lambda path: None))
+            lacking = (each for each in self.listed(manifest, files, work) if not there.has(each.path))
+            self.read(lacking, manifest.uploads, work, progress, self.blobs.look_into)
+
+    def read(self, wanted: Iterable[Kept], uploads: dict[str, Any], work: Path, progress: Progress, look_into: LookInto) -> None:
+        """Each content once, each version asked for."""
+        total, done = max(uploads["bytes"], 1), 0
 
         def told(size: int) -> None:
             progress(100 * min((done + size) / total, 1), "Reading stored files again")
 
         with closing(Table(work / "seen.db")) as seen, said():
-            for batch in batches(self.listed(manifest, files, work)):
-                self.check_versions([each for each in batch if each.version is not None], manifest.uploads)
+            for batch in batches(wanted):
+                self.check_versions([each for each in batch if each.version is not None], uploads)
                 for each in batch:
                     if each.blob is not None and seen.add(each.blob):
-                        self.check_blob(each, told)
+                        check_blob(each, look_into, told)
                     done += each.size
                     told(0)
-        return f"each of {manifest.uploads['count']} stored files read again"
-
-    def check_blob(self, each: Kept, tick: Callable[[int], None]) -> None:
-        assert each.blob is not None and each.sha256 is not None
-        try:
-            self.blobs.check(each.blob, each.sha256, each.size, tick)
-        except BackupCorrupt as error:
-            raise BackupCorrupt(f"The stored file {each.path}: {error.message}.", path=each.path, **error.details) from None
 
     def check_versions(self, wanted: Sequence[Kept], place: dict[str, Any]) -> None:
         """That each version can be read, several at a time."""
@@ -198,6 +208,14 @@ class Uploads:
         except FileNotFoundError:
             return False
         return whole.hash.hexdigest() == each.sha256
+
+
+def check_blob(each: Kept, look_into: LookInto, tick: Tick) -> None:
+    assert each.blob is not None and each.sha256 is not None
+    try:
+        look_into(each.blob, each.sha256, each.size, tick)
+    except BackupCorrupt as error:
+        raise BackupCorrupt(f"The stored file {each.path}: {error.message}.", path=each.path, **error.details) from None
 
 
 class Look:

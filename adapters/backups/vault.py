@@ -97,6 +97,20 @@ class FolderVault(ABC):
             raise TargetBeforeBackup("The backup was made after that moment: name an earlier backup.", snapshot_at=manifest.snapshot_at)
         raise PitrNotSupported("Only what backups themselves hold can be reached here: leave out target_timestamp to restore the backup.")
 
+    def check_readable(self, manifest: Manifest, moment: datetime | None, progress: Progress) -> None:
+        """Read all of the database that restoring the backup as of the moment would read; raise unless it is what was stored."""
+        for each in self.chain(manifest):
+            progress(0, "Checking its files")
+            self.check_stored(each)
+
+    def check_lacking(self, manifest: Manifest, progress: Progress) -> None:
+        """The same for the files of the storage: those that it lacks, which a restore would bring back."""
+        if manifest.uploads is None:
+            return
+        assert self.uploads is not None, "the vault was made without a storage"
+        with self.catalog.unfinished(manifest.id) as work:
+            self.uploads.check_lacking(manifest, self.catalog.files(manifest.id), work, progress)
+
     @abstractmethod
     def examine_engine(self) -> Sequence[Finding]: ...
 

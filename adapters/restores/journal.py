@@ -47,6 +47,11 @@ class Journal:
     def ended(self) -> bool:
         return self.last in ENDS
 
+    @property
+    def wants_uploads(self) -> bool:
+        """Whether the files of the storage were to come back with it."""
+        return all(facts.get("uploads", True) for _, facts in self.steps())
+
     def steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """A last line that was cut by the crash counts as not written."""
         try:

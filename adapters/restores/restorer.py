@@ -30,7 +30,7 @@ import migrations
 from adapters.backups.vault import FolderVault, full_disk_said, lost_database_said, megabytes
 from adapters.restores.journal import Journal, journals
 from adapters.restores.swap import Swap
-from domain.backups.errors import InsufficientStorage, OperationInProgress, SchemaNewer
+from domain.backups.errors import BackupCorrupt, InsufficientStorage, OperationInProgress, SchemaNewer, UploadsUnreadable
 from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 SPARE = 1.2
 LOOK_SECONDS = 5
+WITHOUT_FILES = "To restore the database alone, leave the stored files out (include_uploads false, --without-uploads)."
 NOTE_TRIES = 5
 
 
@@ -100,9 +101,7 @@ class LiveRestorer:
             self.recover_alone()
             progress(2, "Checking key, space and schema")
             self.check_alone(manifest, order.moment)
-            for each in self.vault.chain(manifest):  # before the time that a safety backup takes
-                progress(2, "Checking its files")
-                self.vault.check_stored(each)
+            self.check_readable(manifest, order, scaled(progress, 2, 3))
 
             def put_together() -> tuple[str, datetime]:
                 url = self.swap.make_stage(order.id)
@@ -112,6 +111,16 @@ class LiveRestorer:
                 return url, reached
 
             self.exchange(order, put_together, progress, past_return)
+
+    def check_readable(self, manifest: Manifest, order: Order, progress: Progress) -> None:
+        """All that will be read, before anything is begun: the stored files too, which come back when the restored data are live."""
+        self.vault.check_readable(manifest, order.moment, progress)
+        if not order.uploads:
+            return
+        try:
+            self.vault.check_lacking(manifest, progress)
+        except (BackupCorrupt, UploadsUnreadable) as error:
+            raise type(error)(f"{error.message} {WITHOUT_FILES}", **error.details) from None
 
     def roll_back(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
         undone = order.undone_id
@@ -136,7 +145,7 @@ class LiveRestorer:
         """All that follows once it is clear what is to become live."""
         started_at = now()
         journal = Journal(self.folder / str(order.id))
-        journal.step("begun", backup_id=order.backup_id and str(order.backup_id), undone_id=order.undone_id and str(order.undone_id))
+        journal.step("begun", **order_facts(order))
         try:
             with full_disk_said(), lost_database_said():
                 journal.step("safety")
@@ -209,8 +218,9 @@ class LiveRestorer:
         with suppress(Exception):
             self.swap.drop_stage(restore_id)
         self.forget_cached()
-        journal.step("bringing back files")
-        self.bring_back_files(restore_id, progress)
+        if journal.wants_uploads:
+            journal.step("bringing back files")
+            self.bring_back_files(restore_id, progress)
         journal.step("done")
 
     def bring_back_files(self, restore_id: UUID, progress: Progress) -> None:
@@ -288,6 +298,12 @@ class LiveRestorer:
             for restore_id in forgotten:
                 self.swap.drop_previous(restore_id)
             return forgotten
+
+
+def order_facts(order: Order) -> dict[str, Any]:
+    """For whoever ends it after a crash."""
+    ids = {"backup_id": order.backup_id, "undone_id": order.undone_id}
+    return {**{name: value and str(value) for name, value in ids.items()}, "uploads": order.uploads}
 
 
 def check_schema(manifest: Manifest) -> None:

@@ -46,7 +46,12 @@ ASKED = success({"job_id": JOB_ID, "status": "pending", "warning": "This will re
 
 OPERATIONS = {
     "restores.restore": Operation(
-        request={"backup_id": BACKUP_ID, "confirmation_code": "RESTORE-2025-11-12", "target_timestamp": "2025-11-12T00:00:00Z"},
+        request={
+            "backup_id": BACKUP_ID,
+            "confirmation_code": "RESTORE-2025-11-12",
+            "target_timestamp": "2025-11-12T00:00:00Z",
+            "include_uploads": True,
+        },
         answers={200: ASKED},
         refusals=(
             forbidden(["system:restore"]),

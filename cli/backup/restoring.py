@@ -47,10 +47,11 @@ class Moment(click.ParamType):
 @backup.command("restore")
 @backup_id
 @click.option("--at", type=Moment(), help="Another moment than the backup's own, after it: 2025-11-12T10:00:00Z.")
+@click.option("--without-uploads", is_flag=True, help="Leave the files of the storage as they are: none is read or brought back.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @yes
 @as_json
-def restore(backup_id: UUID, at: datetime | None, dry_run: bool, yes: bool, as_json: bool) -> None:
+def restore(backup_id: UUID, at: datetime | None, without_uploads: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Put a backup in place of the live data. Money, the audit log, used codes and ended sessions stay as they are.
 
     \b
@@ -64,7 +65,8 @@ def restore(backup_id: UUID, at: datetime | None, dry_run: bool, yes: bool, as_j
         return
     if not yes:
         ask_for(seen.code, words(seen))
-    order = Order(uuid4(), who.name, backup_id=backup_id, moment=commands.moment_of(seen.manifest, at))
+    target = commands.moment_of(seen.manifest, at)
+    order = Order(uuid4(), who.name, backup_id=backup_id, moment=target, uploads=not without_uploads)
     with progress_bar("Restoring", as_json) as progress:
         restorer().restore(order, progress, lambda: None)
     show(order.id, as_json)

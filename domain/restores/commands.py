@@ -54,6 +54,7 @@ def request_restore(
     backup_id: UUID,
     confirmation_code: str,
     target_timestamp: datetime | None = None,
+    include_uploads: bool = True,
 ) -> Asked:
     """Ask for a restore: a job does it. One an hour for the whole installation, not counting those that failed or were cancelled.
 
@@ -66,7 +67,7 @@ def request_restore(
     moment = moment_of(manifest, target_timestamp)
     confirm(confirmation_code, code_for(moment or manifest.snapshot_at))
     restorer.check(manifest, moment)
-    asked: dict[str, Any] = {"backup_id": str(backup_id), "target_timestamp": moment and utc(moment)}
+    asked: dict[str, Any] = {"backup_id": str(backup_id), "target_timestamp": moment and utc(moment), "include_uploads": include_uploads}
     job = enqueue_the_one(session, RESTORE.name, actor.admin_id, asked)
     audit.record(session, actor, "restore.requested", job, **asked)
     return Asked(job, moment or manifest.snapshot_at)

@@ -14,7 +14,8 @@ from domain.backups.vault import Progress
 
 @dataclass(frozen=True)
 class Order:
-    """A restore that somebody asks for. `moment` None: the backup's own. For a rollback `undone_id` names what it takes back."""
+    """A restore that somebody asks for. `moment` None: the backup's own. For a rollback `undone_id` names what it takes back. Without
+    `uploads` the files of the storage stay as they are."""
 
     id: UUID
     requested_by: str
@@ -22,6 +23,7 @@ class Order:
     backup_id: UUID | None = None
     moment: datetime | None = None
     undone_id: UUID | None = None
+    uploads: bool = True
 
 
 @dataclass(frozen=True)

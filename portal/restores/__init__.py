@@ -55,6 +55,7 @@ def restore(backup_id):
         backup_id=backup_id,
         confirmation_code=request.form.get("confirmation_code", ""),
         target_timestamp=asking.read_moment(request.form),
+        include_uploads="without_uploads" not in request.form,
     )
     return go(url_for("portal.restores.show", restore_id=asked.job.id))
 

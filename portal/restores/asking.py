@@ -120,4 +120,5 @@ def typed(refusal: Refusal | None) -> dict[str, Any]:
     context = mfa.form_context(refusal)
     if refusal is not None and refusal.code == "WRONG_CONFIRMATION_CODE":
         context |= {"refusal": None, "errors": defaultdict(str, confirmation_code=refusal.message)}
-    return {"typed_code": request.form.get("confirmation_code", "")[:40], **context}
+    given = {"typed_code": request.form.get("confirmation_code", "")[:40], "without_uploads": "without_uploads" in request.form}
+    return {**given, **context}

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -44,6 +45,19 @@ def name_of(engine, user_id):
     engine.dispose()
     with Session(engine) as session:
         return session.get_one(User, user_id).name
+
+
+def test_stored_files_can_be_left_out(run, settings, session):
+    session.close()
+    file = Path(settings["DATA_DIR"]) / "storage" / "photo.jpg"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"a photo")
+    backup_id = json.loads(run("create", "--uploads", "--json").stdout)["id"]
+    file.unlink()
+    assert json.loads(run("restore", backup_id, "--without-uploads", "--yes", "--json").stdout)["uploads"] is None
+    assert not file.exists()
+    assert json.loads(run("restore", backup_id, "--yes", "--json").stdout)["uploads"]["added"] == 1
+    assert file.read_bytes() == b"a photo"
 
 
 def test_restore_report_acknowledge_and_roll_back(run, changed, engine):

@@ -69,6 +69,15 @@ def test_three_steps_say_what_comes_back_what_is_lost_and_what_stays(mira, made,
     assert mira.open(f"/system/backups/{uuid4()}/restore").status_code == 404
 
 
+def test_stored_files_can_be_left_out(mira, app, look):
+    wish = Wish(uuid4(), BackupType.FULL, "With files", "Asha Rao", uploads=True)
+    backup = app.extensions["vault"].create(wish, lambda *told: None)
+    form = mira.form(f"{steps_of(backup)}?step=3")
+    mira.send(form, confirmation_code=f"RESTORE-{backup.snapshot_at:%Y-%m-%d}", without_uploads="true")
+    [job] = look.all(select(Job).where(Job.type == "restore"))
+    assert job.payload["include_uploads"] is False
+
+
 def test_a_moment_that_cannot_be_reached_is_said_at_the_first_step(mira, backup):
     earlier = backup.snapshot_at - timedelta(days=2)
     answer = mira.open(f"{steps_of(backup)}?step=2&moment={earlier:%Y-%m-%dT%H:%M:%S}")

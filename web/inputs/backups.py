@@ -40,6 +40,13 @@ class RestoreRequest(Input):
         load_default=None,
         metadata={"description": "Another moment than the backup's own, after it. Left out: the backup exactly as it is."},
     )
+    include_uploads = Flag(
+        load_default=True,
+        metadata={
+            "description": "Stored files that the backup has and that are not there come back. They are read before anything changes, "
+            "and a damaged one refuses the restore: `false` leaves them out."
+        },
+    )
 
 
 class RollbackRequest(Input):

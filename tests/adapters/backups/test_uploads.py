@@ -220,6 +220,24 @@ def test_what_is_damaged_is_stored_anew_by_the_next_and_every_backup_is_whole_ag
 
 
 @a_folder
+def test_before_a_restore_what_it_would_bring_back_is_read_and_nothing_else(vault, copied, place):
+    gone = next(line for line in listed(vault, copied) if line["path"] == "exports/a.csv")
+    blob = vault.uploads.blobs.path(gone["blob"])
+    whole = blob.read_bytes()
+    blob.write_bytes(b"spoilt")
+    vault.check_lacking(copied, silent)
+    place.remove("exports/a.csv")
+    with pytest.raises(BackupCorrupt, match=r"exports/a\.csv: its content"):
+        vault.check_lacking(copied, silent)
+    assert blob.read_bytes() == b"spoilt"
+    blob.unlink()
+    with pytest.raises(BackupCorrupt, match="is not there"):
+        vault.check_lacking(copied, silent)
+    blob.write_bytes(whole)
+    vault.check_lacking(copied, silent)
+
+
+@a_folder
 def test_what_cannot_be_brought_back_is_missing_and_the_rest_comes_back(vault, copied, place):
     gone = next(line for line in listed(vault, copied) if line["path"] == "exports/a.csv")
     vault.uploads.blobs.path(gone["blob"]).write_bytes(b"spoilt")

@@ -337,6 +337,27 @@ def test_what_is_not_fit_is_refused_before_anything_is_begun(session, engine, va
     assert stages_of(engine, restorer) == []
 
 
+def test_a_stored_file_that_is_damaged_refuses_the_restore_unless_files_are_left_out(session, engine, settings, vault, restorer):
+    session.close()
+    storage = settings.data_dir / "storage"
+    storage.mkdir(parents=True)
+    (storage / "photo.jpg").write_bytes(b"a photo" * 999)
+    manifest = vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao", uploads=True), silent)
+    [blob] = (path for path in (vault.folder / "uploads").rglob("*") if path.is_file())
+    blob.write_bytes(blob.read_bytes()[:-5])
+    (storage / "photo.jpg").unlink()
+    engine.dispose()
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    with pytest.raises(BackupCorrupt, match=r"photo\.jpg.*--without-uploads"):
+        restorer.restore(order, silent, nothing)
+    assert not restorer.folder.exists()
+    assert len(vault.list()) == 1
+    restorer.restore(replace(order, uploads=False), silent, nothing)
+    with Session(engine) as after:
+        assert after.get_one(Restore, order.id).uploads is None
+    assert list(storage.iterdir()) == []
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_settings_of_the_database_and_what_others_may_do_stay(session, engine, database_url, vault, restorer, postgres):
     session.close()
