@@ -156,6 +156,7 @@ class LiveRestorer:
                 progress(62, "Migrating")
                 migrations.upgrade(url)
                 journal.step("carrying")
+                progress(65, "Comparing with the live data")
                 mark, carried = self.carry(url, scaled(progress, 65, 88))
                 check_whole(url)
                 progress(89, "Waiting for the swap")

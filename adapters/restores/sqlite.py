@@ -1,8 +1,10 @@
-"""SQLite: the restored data are written INTO the live database with the backup API, in one transaction.
+"""SQLite: the restored data are written INTO the live database, in one transaction.
 
 A file put in its place instead would have the old write-ahead log applied to it, by whoever has the database open.
 
-    gate shut, write lock -> carry what came late -> pin the old data -> side.backup(live) -> gate open -> copy the old data aside
+    gate shut, write lock -> carry what came late -> pin the old data -> exchange the rows that differ -> gate open -> keep the old data
+
+Where much differs, or the schemas do, all pages are written by the backup API instead: it takes as long as the database is large.
 """
 
 from __future__ import annotations
@@ -10,22 +12,22 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, Uuid
+from sqlalchemy import ColumnElement, Connection, Integer, Table, literal_column
 
+from adapters.restores import written
+from adapters.restores.merging import FOUND, WAIT_SECONDS, Merging
 from adapters.restores.swap import Late, Reading, Swap, named
 from domain import gate
 from domain.db import make_engine, read_only
 from domain.restores.carrying import Changes
 from domain.restores.errors import RestoreFailed, SwapBlocked
-from domain.restores.ways import WAYS, Way
 
 SIDE, PREVIOUS = "side.db", "previous.db"
-WAIT_SECONDS = 30.0
 COPIED_AT_ONCE = 1000
 
 
@@ -48,9 +50,13 @@ class SqliteSwap(Swap):
 
     def drop_stage(self, restore_id: UUID) -> None:
         remove_database(self.folder / str(restore_id) / SIDE)
+        with closing(connect(self.database)) as live:
+            written.stop(live)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
+        with closing(connect(self.database)) as live:
+            written.put_down_from_now_on(live)
         engine = make_engine(f"sqlite:///{self.database}")
         try:
             with read_only(), engine.connect() as connection:
@@ -60,59 +66,83 @@ class SqliteSwap(Swap):
 
     @contextmanager
     def comparing(self, url: str, reading: Reading, staged: Connection) -> Iterator[Changes]:
-        with AttachedChanges(Path(url.removeprefix("sqlite:///")), self.database) as changes:
-            yield changes
+        side = file_of(url)
+        with closing(connect(side)) as connection:
+            written.put_down_from_now_on(connection)
+        with self.into_live(side) as merging:
+            compared = merging.compare()
+            yield Rows(lambda table: merging.rows_found(table) if table in compared else None)
+
+    def into_live(self, side: Path) -> Merging:
+        return Merging(self.database, side, found_beside(side))
+
+    def into_side(self, side: Path) -> Merging:
+        return Merging(side, self.database, found_beside(side))
 
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
-        side = Path(url.removeprefix("sqlite:///"))
-        with closing(connect(self.database)) as live, closing(connect(self.database)) as pinned:
-            self.check_page_sizes(live, side)
-            began = time.monotonic()
-            with gate.shut(str(self.database)):
-                lock(live)
-                self.carry_late(side, late)
-                pinned.execute("BEGIN")
-                pinned.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it reads the old data
-                live.execute("ROLLBACK")
-                with closing(connect(side)) as source:
-                    source.backup(live)
-            frozen = time.monotonic() - began
-            self.keep(restore_id, pinned)
+        side = file_of(url)
+        self.check_page_sizes(side)
+        with self.into_side(side) as old:
+            with self.into_live(side) as live:
+                began = time.monotonic()
+                with gate.shut(str(self.database)):
+                    lock(live)
+                    self.carry_late(side, late, live)
+                    old.pin()
+                    merged = live.is_worth_it() and live.merge()
+                    live.connection.execute("COMMIT" if merged else "ROLLBACK")
+                    if not merged:
+                        self.copy_pages(side)
+                frozen = time.monotonic() - began
+            kept = self.keep_rows(old) if merged else self.keep_pages(restore_id, old)
+        if merged and kept:  # all connections are closed, so what was in its log is in the file
+            side.replace(self.folder / str(restore_id) / PREVIOUS)
         return round(frozen * 1000)
 
-    def carry_late(self, side: Path, late: Late) -> None:
+    def carry_late(self, side: Path, late: Late, locked: Merging) -> None:
         live_engine, staged_engine = make_engine(f"sqlite:///{self.database}"), make_engine(f"sqlite:///{side}")
         try:
-            with (
-                staged_engine.begin() as staged,
-                AttachedChanges(side, self.database) as changes,
-                read_only(),
-                live_engine.connect() as live,
-            ):
-                late.carry(live, staged, changes)
+            with staged_engine.begin() as staged, read_only(), live_engine.connect() as live:
+                late.carry(live, staged, Rows(locked.rows_written))
                 late.finish(staged)
         finally:
             live_engine.dispose()
             staged_engine.dispose()
 
-    def keep(self, restore_id: UUID, pinned: sqlite3.Connection) -> None:
-        """Copy what was replaced from the transaction that still reads it. Where that cannot be done (a full disk), the safety backup is
-        what is left of it."""
+    def copy_pages(self, side: Path) -> None:
+        with closing(connect(side)) as source, closing(connect(self.database)) as live:
+            written.stop(source)
+            source.backup(live)
+
+    def keep_rows(self, old: Merging) -> bool:
+        """Make what was put together what was replaced, by the same rows the other way round. Where what was replaced cannot be kept (a
+        full disk), the safety backup is what is left of it."""
+        try:
+            equal = old.merge()
+            old.connection.execute("COMMIT" if equal else "ROLLBACK")
+        except sqlite3.Error:
+            return False
+        return equal
+
+    def keep_pages(self, restore_id: UUID, old: Merging) -> bool:
+        """Copy what was replaced from the transaction that still reads it."""
         kept = self.folder / str(restore_id) / PREVIOUS
         draft = kept.with_suffix(".part")
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             with closing(sqlite3.connect(draft, isolation_level=None)) as target:
                 target.execute("PRAGMA synchronous=OFF")
-                pinned.backup(target, pages=COPIED_AT_ONCE, sleep=0)
+                old.connection.backup(target, name="other", pages=COPIED_AT_ONCE, sleep=0)
                 target.execute("PRAGMA synchronous=FULL")
+                written.stop(target)
             draft.replace(kept)
         except (OSError, sqlite3.Error):
             draft.unlink(missing_ok=True)
-        pinned.execute("ROLLBACK")
+            return False
+        return True
 
-    def check_page_sizes(self, live: sqlite3.Connection, side: Path) -> None:
-        with closing(connect(side)) as source:
+    def check_page_sizes(self, side: Path) -> None:
+        with closing(connect(self.database)) as live, closing(connect(side)) as source:
             sizes = [connection.execute("PRAGMA page_size").fetchone()[0] for connection in (live, source)]
         if sizes[0] != sizes[1]:
             raise RestoreFailed(
@@ -127,29 +157,15 @@ class SqliteSwap(Swap):
         remove_database(self.folder / str(restore_id) / PREVIOUS)
 
 
-class AttachedChanges(Changes):
-    """Compares both databases in SQLite itself, row by row."""
+class Rows(Changes):
+    """Rows by their numbers; None for a table that could not be compared."""
 
-    def __init__(self, side: Path, live: Path):
-        self.connection = sqlite3.connect(f"file:{side}?mode=ro", uri=True, isolation_level=None)
-        self.connection.execute("ATTACH ? AS live", (f"file:{live}?mode=ro",))
-
-    def __enter__(self) -> AttachedChanges:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.connection.close()
+    def __init__(self, of_table: Callable[[str], Iterable[int] | None]):
+        self.of_table = of_table
 
     def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
-        keys = list(table.primary_key)
-        if len(keys) != 1 or not isinstance(keys[0].type, Uuid):
-            return None
-        key = f'"{keys[0].name}"'
-        differs = f"s.{key} IS NULL"
-        if WAYS[table.name] is not Way.ADDED:
-            differs += "".join(f' OR l."{column.name}" IS NOT s."{column.name}"' for column in table.columns)
-        question = f'SELECT l.{key} FROM live."{table.name}" l LEFT JOIN main."{table.name}" s ON s.{key} = l.{key} WHERE {differs}'
-        return named(keys[0], (UUID(value) for (value,) in self.connection.execute(question)))
+        rows = self.of_table(table.name)
+        return None if rows is None else named(literal_column(f'"{table.name}".rowid', Integer), rows)
 
 
 def connect(database: Path) -> sqlite3.Connection:
@@ -157,17 +173,25 @@ def connect(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=WAIT_SECONDS)
 
 
-def lock(live: sqlite3.Connection) -> None:
+def lock(live: Merging) -> None:
     try:
-        live.execute("BEGIN IMMEDIATE")
+        live.lock()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
         raise SwapBlocked(f"Somebody has been writing to the database for {WAIT_SECONDS:g} s: find out who, and try again.") from None
 
 
+def file_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def found_beside(side: Path) -> Path:
+    return side.with_name(side.name + FOUND)
+
+
 def remove_database(file: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal", ".gate", ".part"):
+    for ending in ("", "-wal", "-shm", "-journal", ".gate", ".part", FOUND):
         file.with_name(file.name + ending).unlink(missing_ok=True)
     file.with_suffix(".part").unlink(missing_ok=True)
     if file.parent.is_dir() and not any(file.parent.iterdir()):

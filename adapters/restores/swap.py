@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any, Protocol
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Connection
+from sqlalchemy import ColumnElement, Connection
 
 from domain.restores.carrying import Changes
 
@@ -68,7 +68,7 @@ class Swap(ABC):
 NAMED_AT_ONCE = 5000
 
 
-def named(column: Column[Any], ids: Iterable[Any]) -> Iterator[ColumnElement[bool]]:
+def named(column: ColumnElement[Any], ids: Iterable[Any]) -> Iterator[ColumnElement[bool]]:
     """That the column is one of these, in conditions of which none is too long."""
     rest = iter(ids)
     while some := list(islice(rest, NAMED_AT_ONCE)):

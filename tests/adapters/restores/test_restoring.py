@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
@@ -56,6 +56,29 @@ def restorer(settings, vault):
     return make_restorer(settings, vault)
 
 
+@pytest.fixture
+def way(request, monkeypatch):
+    """How the live data are replaced on SQLite: by the rows that differ, as where they are few, or by all pages."""
+    if request.param == "pages":
+        monkeypatch.setattr("adapters.restores.merging.LEAST_ROWS", 0)
+        monkeypatch.setattr("adapters.restores.merging.ROWS_PER_PAGE", 0)
+        monkeypatch.setattr("adapters.restores.merging.Merging.merge", the_other_way)
+    else:
+        monkeypatch.setattr("adapters.restores.sqlite.SqliteSwap.copy_pages", the_other_way)
+
+
+def the_other_way(*_):
+    raise AssertionError("it went the other way")
+
+
+ALL_WAYS = pytest.mark.parametrize(
+    ("database_url", "way"),
+    [("sqlite", "rows"), ("sqlite", "pages"), ("postgresql", "rename")],
+    indirect=True,
+    ids=["sqlite-rows", "sqlite-pages", "postgresql"],
+)
+
+
 def back_up(vault):
     return vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), silent)
 
@@ -74,7 +97,8 @@ def pay(session, engine, refund, admin, gateway):
     settle(sessionmaker(engine, expire_on_commit=False).begin, {"sandbox": gateway}, refund.id)
 
 
-def test_records_go_back_and_money_does_not(session, engine, vault, restorer):
+@ALL_WAYS
+def test_records_go_back_and_money_does_not(session, engine, vault, restorer, way):
     admin = make_admin(session)
     paid, waiting = make_refund(session), make_refund(session)
     name = session.get_one(User, waiting.user_id).name
@@ -104,6 +128,7 @@ def test_records_go_back_and_money_does_not(session, engine, vault, restorer):
         after.rollback()
         with pytest.raises(NotPending):
             commands.approve(after, actor_of(admin), POLICY, paid.id, reason="Nobody came")
+        assert not any("restore_written" in name for name in inspect(after.connection()).get_table_names())
     assert restorer.can_roll_back(order.id)
 
     engine.dispose()
@@ -118,7 +143,8 @@ def test_records_go_back_and_money_does_not(session, engine, vault, restorer):
     assert restorer.can_roll_back(back.id)
 
 
-def test_nothing_that_was_acknowledged_is_lost_while_others_write(session, engine, database_url, vault, restorer):
+@ALL_WAYS
+def test_nothing_that_was_acknowledged_is_lost_while_others_write(session, engine, database_url, vault, restorer, way):
     """Three writers note acts all the while: each is in the log afterwards, or its writer was told that it is not."""
     make_refund(session)
     manifest = back_up(vault)
@@ -247,6 +273,7 @@ def test_stopped_anywhere_before_the_swap_it_leaves_all_as_it_was(session, engin
     session.get_one(User, user_id).name = "Somebody else"
     session.commit()
     session.close()
+    tables = inspect(engine).get_table_names()
     engine.dispose()
 
     def stopping(percent, words):
@@ -262,6 +289,7 @@ def test_stopped_anywhere_before_the_swap_it_leaves_all_as_it_was(session, engin
         assert after.scalars(select(Restore)).all() == []
     assert not restorer.recover()
     assert stages_of(engine, restorer) == []
+    assert inspect(engine).get_table_names() == tables
     restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
 
 
