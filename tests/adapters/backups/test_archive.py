@@ -291,8 +291,7 @@ def test_what_no_backup_goes_on_from_is_removed_and_no_more(database, vault, arc
     made = []
     for number in range(4):
         made.append(vault.create(wish(FULL), silent))
-        add(database, *[number] * 400)
-    last = archived(vault, datetime.now(UTC))
+        last = archived(vault, add(database, *[number] * 400))
     before = segments(vault)
     newest = vault.create(wish(FULL), silent)
     assert {manifest.id for manifest in vault.list()} == {made[3].id, newest.id}
