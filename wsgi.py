@@ -1,4 +1,10 @@
 """Joins the doors to the house. `create_app()` is what gunicorn and `flask` run."""
+# ruff: noqa: E402
+
+import gc
+
+collects = gc.isenabled()
+gc.disable()  # nothing of what is imported is ever garbage, and to look for some takes half of a command's start and end
 
 import sys
 
@@ -17,6 +23,10 @@ from adapters.storage import make_storage
 from tasks import outbox, worker
 from tasks.queue import Bell
 from web.db import db
+
+gc.freeze()
+if collects:
+    gc.enable()
 
 outbox.connect(db.session, lambda job_ids: current_app.extensions["bell"].ring(job_ids))
 

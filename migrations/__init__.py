@@ -1,29 +1,44 @@
 """The schema's history, run by Alembic: `upgrade(url)` brings a database to the newest revision."""
 
+from __future__ import annotations
+
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
+if TYPE_CHECKING:
+    from alembic.config import Config
 
-
-def configuration(database_url: str) -> Config:
-    settings = Config()
-    settings.set_main_option("script_location", str(Path(__file__).parent))
-    settings.attributes["database_url"] = database_url
-    return settings
+HERE = Path(__file__).parent
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    command.upgrade(configuration(database_url), revision)
-
-
-def downgrade(database_url: str, revision: str) -> None:
-    command.downgrade(configuration(database_url), revision)
+@cache
+def revisions() -> tuple[str, ...]:
+    """All that this code knows, oldest first: their files are named after them. To ask Alembic costs each process its import."""
+    return tuple(sorted(file.name.partition("_")[0] for file in (HERE / "versions").glob("[0-9]*_*.py")))
 
 
 def newest() -> str:
     """The revision this code needs."""
-    head = ScriptDirectory(str(Path(__file__).parent)).get_current_head()
-    assert head is not None
-    return head
+    return revisions()[-1]
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    from alembic import command
+
+    command.upgrade(configuration(database_url), revision)
+
+
+def downgrade(database_url: str, revision: str) -> None:
+    from alembic import command
+
+    command.downgrade(configuration(database_url), revision)
+
+
+def configuration(database_url: str) -> Config:
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(HERE))
+    settings.attributes["database_url"] = database_url
+    return settings

@@ -1,6 +1,7 @@
 """The databases that tests are given, and the migrations behind them."""
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.orm import Session
 
@@ -36,6 +37,11 @@ class TestADatabaseOfATest:
 
 
 class TestMigrations:
+    def test_their_files_are_named_after_them_in_their_order(self):
+        script = ScriptDirectory(str(migrations.HERE))
+        assert list(migrations.revisions()) == [each.revision for each in script.walk_revisions()][::-1]
+        assert migrations.newest() == script.get_current_head()
+
     def test_they_make_the_tables_and_columns_of_the_models(self, engine):
         found = {name: {column["name"] for column in inspect(engine).get_columns(name)} for name in tables(engine)}
 

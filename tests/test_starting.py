@@ -27,6 +27,12 @@ def test_every_mistake_is_named_at_once(command: list[str], tmp_path: Path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_command_loads_no_migrations_and_looks_for_no_garbage_in_what_it_loads():
+    look = "import gc, sys, wsgi; print('alembic' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 100_000, gc.get_stats()[2])"
+    done = subprocess.run([sys.executable, "-c", look], cwd=ROOT, timeout=60, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False True True {'collections': 0,")
+
+
 @pytest.mark.parametrize("origin", ["https://admin.example.com/", "admin.example.com", "*", "null", "https://a.example/path"])
 def test_what_is_no_origin_is_named(origin: str):
     with pytest.raises(config.ConfigError, match=r"^CORS_ORIGINS: .* is no origin; write scheme and host alone"):

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -308,12 +306,7 @@ def order_facts(order: Order) -> dict[str, Any]:
 
 
 def check_schema(manifest: Manifest) -> None:
-    script = ScriptDirectory(str(Path(migrations.__file__).parent))
-    try:
-        known = script.get_revision(manifest.schema_revision) is not None
-    except CommandError:
-        known = False
-    if not known:
+    if manifest.schema_revision not in migrations.revisions():
         raise SchemaNewer(
             f"The backup was made by version {manifest.app_version} of the portal, whose schema {manifest.schema_revision} this version "
             "does not know: install that version or a newer one, then restore."
