@@ -61,6 +61,7 @@ class Config:
     metrics_token: str | None  # what Prometheus sends to read /metrics; unset: there is no such page
     backup_dir: Path  # where backups are kept: best on another disk
     backup_key_file: Path | None  # an age identity; unset: backups are not encrypted
+    backup_uploads: bool  # whether those that are made by themselves have the files of the storage in them
     backup_every_hours: int  # how often a full backup is made without being asked for; 0: never
     pgbackrest_stanza: str | None  # what pgBackRest calls this PostgreSQL; unset: backups by pg_dump, full ones only
     pgbackrest_config: Path | None  # unset: where pgBackRest looks by itself
@@ -131,6 +132,7 @@ def read(env: Reader) -> Config:
         metrics_token=metrics_token(env),
         backup_dir=Path(env.text("BACKUP_DIR", str(data_dir / "backups"))).absolute(),
         backup_key_file=env.file("BACKUP_KEY_FILE"),
+        backup_uploads=env.one_of("BACKUP_UPLOADS", "yes", ("yes", "no")) == "yes",
         backup_every_hours=env.integer("BACKUP_EVERY_HOURS", 0 if app_env == "test" else 24, minimum=0, maximum=8760),
         pgbackrest_stanza=stanza(env),
         pgbackrest_config=env.file("PGBACKREST_CONFIG"),

@@ -29,6 +29,7 @@ def backup(work: Work) -> Outcome:
         created_by=creator.name if creator else "System",
         job_id=work.job.id,
         uploads=asked.get("include_uploads", False),
+        uploads_if_possible=work.job.creator_id is None,
     )
     try:
         manifest = work.context.vault.create(wish, work.progress)

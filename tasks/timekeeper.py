@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from domain import idempotency
 from domain.audit import checks
-from domain.backups import automatic
+from domain.backups import alarm, automatic
 from domain.db import read_only
 from domain.health import storage_usage
 from domain.identity.tidying import forget_old
@@ -49,6 +49,7 @@ def start(context: Context, bell: Bell, presence: Presence) -> list[Thread]:
         ("tidy", TIDY_SECONDS, tidy),
         ("files", COUNT_FILES_SECONDS, count_files),
         ("backup", BACKUP_SECONDS, ask_for_backup),
+        ("alarm", BACKUP_SECONDS, tell_of_backups),
     ]
     once(context, bell, presence.beat)
     once(context, bell, recover_restores)
@@ -165,7 +166,19 @@ def ask_for_backup(context: Context, _bell: Bell) -> None:
     if backup_type is None:
         return
     with suppress(IntegrityError), context.sessions.begin() as session:  # another worker asked a moment before
-        automatic.request(session, backup_type)
+        automatic.request(session, backup_type, include_uploads=context.config.backup_uploads)
+
+
+def tell_of_backups(context: Context, _bell: Bell) -> None:
+    """Told by mail when backups that are made by themselves come to nothing, once, and once more when they are well again."""
+    every = timedelta(hours=context.config.backup_every_hours)
+    if not every:
+        return
+    with read_only(), context.sessions.begin() as session:
+        if not alarm.wanted(session, context.vault, every):
+            return
+    with context.sessions.begin() as session:
+        alarm.tell(session, context.vault, every)
 
 
 def tidy(context: Context, _bell: Bell) -> None:

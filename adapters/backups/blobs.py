@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from adapters.backups.sealing import Hashing, Key, Readable, Writable, ending, s
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch
 from domain.backups.manifest import StoredFile
 
-DAMAGED = ".damaged"
+DAMAGED, WAITING = ".damaged", "blobs"
 
 Tick = Callable[[int], None]
 
@@ -54,7 +55,7 @@ class Blobs:
         """Store the content in the draft, read it again, and answer what it is; `place` gives it its place."""
         sealed = seal(content, draft, "incoming", self.key, tick)
         incoming, name = draft / sealed.stored.name, self.name_of(sealed.sha256)
-        waiting = self.within(draft / "blobs", name)
+        waiting = self.within(draft / WAITING, name)
         if self.has(name) or waiting.exists():
             incoming.unlink()
             return Blob(name, sealed.size, sealed.sha256, 0)
@@ -66,11 +67,14 @@ class Blobs:
     def drop(self, blob: Blob, draft: Path) -> None:
         """Take back what was just added."""
         if blob.added:
-            self.within(draft / "blobs", blob.name).unlink()
+            self.within(draft / WAITING, blob.name).unlink()
+
+    def drop_all(self, draft: Path) -> None:
+        shutil.rmtree(draft / WAITING, ignore_errors=True)
 
     def place(self, draft: Path) -> None:
         """Give what was added its place: it is on disk when this returns. Then the backup that names it may be entered."""
-        waiting = draft / "blobs"
+        waiting = draft / WAITING
         if not waiting.exists():
             return
         for shard in waiting.iterdir():

@@ -268,6 +268,13 @@ class Look:
         """Give what was kept its place. Only the backup's manifest is missing then."""
         self.uploads.blobs.place(self.draft)
 
+    def give_up(self) -> None:
+        """Leave nothing in the draft, which is to become a backup without files."""
+        self.known.close()
+        for rest in (*self.draft.glob(f"{LIST}*"), *self.draft.glob("incoming*")):
+            rest.unlink(missing_ok=True)
+        self.uploads.blobs.drop_all(self.draft)
+
     def copies(self, batch: Sequence[Entry], tally: Counter[str], told: Callable[[int], None]) -> Iterator[Kept]:
         for entry in batch:
             kept = self.known_as(entry)
@@ -363,9 +370,11 @@ class Tally:
 
 
 class Table:
-    """Entries by path, or names, on disk while there are too many for memory; the file goes with its folder."""
+    """Entries by path, or names, on disk while there are too many for memory. The file is gone when it is closed: the names of files are
+    nothing to leave unencrypted in a backup."""
 
     def __init__(self, file: Path):
+        self.file = file
         self.connection = sqlite3.connect(file, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode=OFF")
         self.connection.execute("PRAGMA synchronous=OFF")
@@ -390,6 +399,7 @@ class Table:
 
     def close(self) -> None:
         self.connection.close()
+        self.file.unlink(missing_ok=True)
 
 
 def packed(name: str) -> bytes:

@@ -31,6 +31,7 @@ from domain.backups.errors import (
     OperationInProgress,
     PitrNotSupported,
     TargetBeforeBackup,
+    UploadsUnreadable,
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
@@ -43,6 +44,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE = 1.2
 LONGEST_CHAIN = 30
 OLD = timedelta(hours=26)
+LACKING = "Without the files of the storage:"
 
 
 class FolderVault(ABC):
@@ -160,26 +162,52 @@ class FolderVault(ABC):
             progress(2, "Checking space")
             self.check_space()
             with self.catalog.unfinished(wish.id) as draft:
-                look = self.look_at_uploads(draft) if wish.uploads else None
+                look, lacking = self.look_if_wanted(wish, draft)
                 parent, note = self.parent_for(wish)
                 manifest = self.make(wish, parent, draft, part(progress, 0, 75) if look else progress)
-                manifest = replace(manifest, note=note)
                 if look is not None:
-                    manifest = self.keep_uploads(look, manifest, draft, part(progress, 75, 97))
+                    manifest, lacking = self.keep_if_possible(wish, look, manifest, draft, part(progress, 75, 97))
+                manifest = replace(manifest, note=" ".join(filter(None, (note, lacking))) or None)
                 progress(98, "Entering it in the catalog")
-                if look is not None:
+                if look is not None and manifest.uploads is not None:
                     look.place()
                 self.catalog.keep(draft, manifest)
             if removing:
                 self.remove_old()
         return manifest
 
+    def look_if_wanted(self, wish: Wish, draft: Path) -> tuple[Look | None, str | None]:
+        """None where there is nothing to be kept, with the reason where that was wanted."""
+        if not wish.uploads:
+            return None, None
+        try:
+            return self.look_at_uploads(draft), None
+        except (InsufficientStorage, UploadsUnreadable) as error:
+            if not wish.uploads_if_possible:
+                raise
+            return None, f"{LACKING} {error.message}"
+
+    def keep_if_possible(self, wish: Wish, look: Look, manifest: Manifest, draft: Path, progress: Progress) -> tuple[Manifest, str | None]:
+        """The manifest with the files of the storage; or as it was, with the reason, and nothing of them on disk."""
+        try:
+            with full_disk_said():
+                return self.keep_uploads(look, manifest, draft, progress), None
+        except (InsufficientStorage, UploadsUnreadable) as error:
+            if not wish.uploads_if_possible:
+                raise
+            look.give_up()
+            return manifest, f"{LACKING} {error.message}"
+
     def look_at_uploads(self, draft: Path) -> Look:
         """Before the database is copied, to know what there is room for; kept after it, so that each file that it names is there."""
         assert self.uploads is not None, "the vault was made without a storage"
         earlier = next(((each, self.catalog.files(each.id)) for each in self.list() if each.uploads is not None), None)
         look = self.uploads.look(draft, earlier)
-        self.check_space(look.new_bytes)
+        try:
+            self.check_space(look.new_bytes)
+        except InsufficientStorage:
+            look.give_up()
+            raise
         return look
 
     def keep_uploads(self, look: Look, manifest: Manifest, draft: Path, progress: Progress) -> Manifest:

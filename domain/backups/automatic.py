@@ -35,9 +35,9 @@ def wanted(session: Session, vault: Vault, every: timedelta) -> BackupType | Non
     return BackupType.INCREMENTAL if vault.lacks_base() else None
 
 
-def request(session: Session, backup_type: BackupType) -> Job:
+def request(session: Session, backup_type: BackupType, *, include_uploads: bool) -> Job:
     """Ask for one. Raises IntegrityError where another was asked for a moment before."""
-    metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": False, "description": "Made by itself"}
+    metadata: dict[str, Any] = {"backup_type": str(backup_type), "include_uploads": include_uploads, "description": "Made by itself"}
     job = enqueue(session, BACKUP.name, subject_id=THE_ONE, metadata=metadata)
     session.flush()
     audit.record(session, SYSTEM, "backup.requested", job, **metadata)

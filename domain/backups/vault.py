@@ -17,7 +17,8 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Wish:
-    """A backup that somebody asks for."""
+    """A backup that somebody asks for. `uploads_if_possible`: where there is no room for the files of the storage, or they cannot be read,
+    it is made without them, and its note says why."""
 
     id: UUID
     type: BackupType
@@ -25,6 +26,7 @@ class Wish:
     created_by: str
     job_id: UUID | None = None
     uploads: bool = False  # the files of the storage too
+    uploads_if_possible: bool = False
 
 
 @dataclass(frozen=True)

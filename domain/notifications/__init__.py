@@ -7,6 +7,12 @@ worker takes it up, `letters.py` says what there is to say by then, and `deliver
 (adapters/mail.py). What is said to whom, and when, is in docs/messages.md.
 """
 
-from domain.notifications.requests import request_decision, request_failure, request_invitation, request_second_approval
+from domain.notifications.requests import (
+    request_alarm,
+    request_decision,
+    request_failure,
+    request_invitation,
+    request_second_approval,
+)
 
-__all__ = ["request_decision", "request_failure", "request_invitation", "request_second_approval"]
+__all__ = ["request_alarm", "request_decision", "request_failure", "request_invitation", "request_second_approval"]

@@ -6,15 +6,19 @@ Customers and vendors read nothing internal: no note and no name of an admin, no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from domain.backups import alarm
+from domain.backups.alarm import Trouble
 from domain.identity.models import Admin, Invitation
 from domain.jobs.models import Job
 from domain.marketplace.models import Booking, User, Vendor
@@ -44,6 +48,8 @@ def compose(session: Session, job: Job, public_url: str, invitation_url: Invitat
         return Unneeded("There is no address on file any more.")
     if notice is Notice.ADMIN_INVITED:
         letter, about = invitation_for_admin(session, recipient_id, invitation_url), "your access"
+    elif notice in (Notice.BACKUPS_FAILING, Notice.BACKUPS_WELL):
+        letter, about = backups_for_admin(session, notice, job.payload, recipient_id, public_url), "the portal's backups"
     else:
         refund = session.get(Refund, UUID(job.payload["refund_id"]), options=[joinedload(Refund.booking)])
         if refund is None:
@@ -234,6 +240,54 @@ def invitation_for_admin(session: Session, invitation_id: UUID, invitation_url: 
             Paragraph("If you did not expect this, do nothing: without you nothing happens. Never pass the link on."),
         ),
     )
+
+
+def backups_for_admin(session: Session, notice: Notice, told: Mapping[str, Any], admin_id: UUID, public_url: str) -> Letter | Unneeded:
+    failing = notice is Notice.BACKUPS_FAILING
+    if alarm.is_raised(session) is not failing:
+        return Unneeded("Backups are well again." if failing else "Backups fail again.")
+    admin = session.get_one(Admin, admin_id)
+    if not admin.active or not session.get_one(Role, admin.role_id).allows_everything:
+        return Unneeded("The admin is no super admin any more.")
+    newest = (("Newest backup that can be restored", day_and_time(told["newest_at"]) if told["newest_at"] else "none"),)
+    link = Link("Open the backups", f"{public_url}/system/backups")
+    if not failing:
+        said = Paragraph("Backups that the portal makes by itself are well again: there is nothing to do.")
+        return Letter("Backups are well again", (Paragraph(greeting(admin.name)), said, Facts(newest), link))
+    subject, what = TROUBLES[Trouble(told["trouble"])]
+    failed = session.get(Job, UUID(told["job_id"])) if told["job_id"] else None
+    reason = what_went_wrong(failed)
+    return Letter(
+        subject,
+        (
+            Paragraph(greeting(admin.name)),
+            Paragraph(what),
+            *([Quotation("What went wrong", passage(reason))] if reason else []),
+            Facts(newest),
+            Paragraph("It is tried again by itself. You are not told again before it is well; `flask backup check` says what is missing."),
+            link,
+        ),
+    )
+
+
+TROUBLES = {
+    Trouble.FAILED: ("A backup has failed", "A backup that the portal makes by itself has failed."),
+    Trouble.OLD: ("There is no recent backup", "The newest backup that can be restored is older than it may be, or there is none."),
+    Trouble.WITHOUT_FILES: (
+        "Stored files are not backed up",
+        "The newest backup has the database and not the files of the storage, which should be in it.",
+    ),
+}
+
+
+def what_went_wrong(job: Job | None) -> str:
+    if job is None:
+        return ""
+    return str((job.error or {}).get("message") or (job.result or {}).get("note") or "")
+
+
+def day_and_time(written: str) -> str:
+    return f"{datetime.fromisoformat(written):%-d %b %Y, %H:%M} UTC"
 
 
 InvitationUrl = Callable[[Invitation], str]

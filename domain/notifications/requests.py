@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -30,6 +30,8 @@ class Notice(StrEnum):
     REFUND_FAILED = "refund_failed"
     SECOND_APPROVAL_WANTED = "second_approval_wanted"
     ADMIN_INVITED = "admin_invited"
+    BACKUPS_FAILING = "backups_failing"
+    BACKUPS_WELL = "backups_well"
 
 
 class Audience(StrEnum):
@@ -67,6 +69,27 @@ def request_invitation(session: Session, invitation: Invitation) -> Job:
     """Send somebody who is to become an admin the link that lets them in."""
     about = {"notice": str(Notice.ADMIN_INVITED), "audience": str(Audience.INVITED), "recipient_id": str(invitation.id)}
     return enqueue(session, NOTIFICATION.name, metadata=about)
+
+
+def request_alarm(session: Session, notice: Notice, about: Mapping[str, str | None]) -> list[Job]:
+    """Tell every super admin how the portal's backups stand."""
+    return [
+        enqueue(
+            session,
+            NOTIFICATION.name,
+            metadata={"notice": str(notice), "audience": str(Audience.ADMIN), "recipient_id": str(admin_id), **about},
+        )
+        for admin_id in super_admins(session)
+        if address_of(session, Audience.ADMIN, admin_id)
+    ]
+
+
+def super_admins(session: Session) -> list[UUID]:
+    """Those who are active."""
+    admins = session.execute(
+        select(Admin.id, Role).join(Admin.role).where(Admin.disabled_at.is_(None)).order_by(Admin.created_at, Admin.id)
+    )
+    return [admin_id for admin_id, role in admins if role.allows_everything]
 
 
 def request(session: Session, notice: Notice, refund: Refund, audience: Audience, recipient_id: UUID) -> Job | None:

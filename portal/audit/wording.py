@@ -65,6 +65,8 @@ ACTIONS = {
     "backup.damaged": Look("Backup found damaged", "danger", "shield-alert"),
     "backup.verified": Look("Backup verified", "success", "shield-check"),
     "backup.entered": Look("Backup entered in the catalog again", "", "layers"),
+    "backup.alarm_raised": Look("Super admins told that backups fail", "danger", "shield-alert"),
+    "backup.alarm_ended": Look("Super admins told that backups are well again", "success", "shield-check"),
     "backup.removed": Look("Backup removed", "danger", "trash-2"),
     "restore.requested": Look("Restore asked for", "danger", "play"),
     "restore.rollback_requested": Look("Rollback asked for", "danger", "play"),

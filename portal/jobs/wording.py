@@ -41,6 +41,8 @@ NOTICES = {
     "refund_failed": "Refund payment failed",
     "second_approval_wanted": "Second approval wanted",
     "admin_invited": "Invitation",
+    "backups_failing": "Backups are failing",
+    "backups_well": "Backups are well again",
 }
 AUDIENCES = {"user": "to the customer", "vendor": "to the vendor", "admin": "to an admin", "invited": "to a new admin"}
 

@@ -120,6 +120,7 @@ def test_what_was_lost_comes_back_and_what_is_there_stays(vault, place):
     fill(place)
     backup = made(vault)
     assert (backup.uploads["count"], backup.uploads["bytes"]) == (3, sum(map(len, FILES.values())))
+    assert set(left_in(vault.catalog.files(backup.id))) == {"manifest.json", *(stored.name for stored in backup.files)}
     place.remove("exports/a.csv")
     place.remove("exports/empty.csv")
     place.write("deep/er/still/photo.jpg", b"another")
