@@ -49,6 +49,7 @@ CODES = {
     "IDEMPOTENCY_IN_FLIGHT": "Still working on it",
     "OPERATION_IN_PROGRESS": "Something is under way",
     "BACKUP_CORRUPT": "This backup is damaged",
+    "DATABASE_DAMAGED": "The database itself is damaged",
     "BACKUP_KEY_MISMATCH": "Made with another key",
     "BACKUP_SCHEMA_NEWER": "Made by a newer version",
     "BACKUP_ENGINE_UNAVAILABLE": "The backup's programs are missing",

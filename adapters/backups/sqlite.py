@@ -23,7 +23,7 @@ from adapters.backups.archive.wal import Position
 from adapters.backups.pages import HASH_BYTES, READ_AT_ONCE, ChangedPages, HashedPages, PageWriter, Tick
 from adapters.backups.sealing import THREADS, Key, Sealed, seal, unseal
 from adapters.backups.vault import FolderVault
-from domain.backups.errors import BackupCorrupt, EngineMismatch, EngineUnavailable
+from domain.backups.errors import BackupCorrupt, DatabaseDamaged, EngineMismatch, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
 from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
 from domain.db import now
@@ -68,6 +68,8 @@ class SqliteVault(FolderVault):
         started_at = now()
         snapshot = draft / "snapshot.db"
         snapshot_at, position = self.copy(snapshot, progress)
+        if (said := check_structure(snapshot)) != "ok":
+            raise DatabaseDamaged(said)
         facts = read_facts(snapshot)
         hashes = draft / "hashes"
         told = ticking(progress, 40, 75, "Storing", facts.pages * facts.page_size)
@@ -141,17 +143,18 @@ class SqliteVault(FolderVault):
         return sealed, changed.whole.hexdigest()
 
     def check(self, manifest: Manifest, work: Path, progress: Progress) -> str:
-        what = self.compare(manifest, {}, work, progress)
+        what = self.compare(manifest, {}, work, progress, structure=True)
         progress(94, "Reading what goes on from it")
         return what + self.archive.check(manifest)
 
-    def compare(self, manifest: Manifest, elsewhere: dict[object, Path], work: Path, progress: Progress) -> str:
+    def compare(self, manifest: Manifest, elsewhere: dict[object, Path], work: Path, progress: Progress, *, structure: bool = False) -> str:
         again = work / "again.db"
         try:
             self.put_together(manifest, again, elsewhere, progress)
             progress(90, "Comparing")
             compare_bytes(manifest, again, progress)
-            check_structure(again)
+            if structure and (said := check_structure(again)) != "ok":
+                raise BackupCorrupt(f"The database in the backup is damaged itself: {said}")
         finally:
             again.unlink(missing_ok=True)
         return "put together again from what is stored, and equal to the snapshot byte by byte"
@@ -255,11 +258,13 @@ def compare_bytes(manifest: Manifest, database: Path, progress: Progress) -> Non
         raise BackupCorrupt("Put together again, the backup is not what was copied.")
 
 
-def check_structure(database: Path) -> None:
+def check_structure(database: Path) -> str:
+    """What SQLite finds wrong first, or `ok`."""
     with closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as connection:
-        (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if said != "ok":
-        raise BackupCorrupt(f"The database in the backup is damaged itself: {said}")
+        try:
+            return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            return str(error)
 
 
 def ticking(progress: Progress, first: float, last: float, stage: str, total: int) -> Tick:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid4
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from adapters.backups import lock
 from adapters.backups.catalog import Catalog
@@ -25,6 +25,7 @@ from domain.backups.errors import (
     BackupCorrupt,
     BackupKeyMismatch,
     BackupNotFound,
+    DatabaseDamaged,
     EngineMismatch,
     EngineUnavailable,
     InsufficientStorage,
@@ -409,6 +410,21 @@ def full_disk_said() -> Iterator[None]:
 
 
 TOOK_NO_MORE = "The disk ran full, or took no more for another reason, and nothing half done is left. Free some space and try again."
+
+
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+@contextmanager
+def damage_said() -> Iterator[None]:
+    """A database that SQLite cannot read any more, met by its driver or through SQLAlchemy."""
+    try:
+        yield
+    except (sqlite3.DatabaseError, DatabaseError) as error:
+        met = getattr(error, "orig", error)
+        if getattr(met, "sqlite_errorcode", 0) & 0xFF not in DAMAGE:
+            raise
+        raise DatabaseDamaged(str(met)) from None
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class PostgresSwap(Swap):
             reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield Digests(reading.connection, reader)
 
-    def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
+    def swap(self, restore_id: UUID, url: str, mark: int, late: Late, *, whole: bool) -> int:
         staged = make_url(driver_url(url))
         self.copy_settings(staged.database or "")
         self.copy_grants(staged)

@@ -25,10 +25,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import migrations
-from adapters.backups.vault import FolderVault, full_disk_said, lost_database_said, megabytes
+from adapters.backups.vault import FolderVault, damage_said, full_disk_said, lost_database_said, megabytes
 from adapters.restores.journal import Journal, journals
 from adapters.restores.swap import Swap
-from domain.backups.errors import BackupCorrupt, InsufficientStorage, OperationInProgress, SchemaNewer, UploadsUnreadable
+from domain.backups.errors import BackupCorrupt, DatabaseDamaged, InsufficientStorage, OperationInProgress, SchemaNewer, UploadsUnreadable
 from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
@@ -54,7 +54,7 @@ class Last:
     order: Order
     started_at: datetime
     reached_at: datetime
-    safety_backup_id: UUID
+    safety_backup_id: UUID | None
     carried: Carried
 
     def carry(self, live: Connection, staged: Connection, changes: Changes | None) -> None:
@@ -145,7 +145,7 @@ class LiveRestorer:
         journal = Journal(self.folder / str(order.id))
         journal.step("begun", **order_facts(order))
         try:
-            with full_disk_said(), lost_database_said():
+            with full_disk_said(), lost_database_said(), damage_said():
                 journal.step("safety")
                 safety = self.safety_backup(order, scaled(progress, 3, 25))
                 journal.step("putting together")
@@ -161,7 +161,8 @@ class LiveRestorer:
                 past_return()
                 journal.step("swapping")
 
-                frozen = self.swap.swap(order.id, url, mark, Last(order, started_at, reached, safety.id, carried))
+                last = Last(order, started_at, reached, safety and safety.id, carried)
+                frozen = self.swap.swap(order.id, url, mark, last, whole=safety is not None)
             journal.step("swapped", frozen_ms=frozen)
         except BaseException as error:
             self.give_up(order, journal, error)
@@ -169,10 +170,15 @@ class LiveRestorer:
         self.note(order.id, frozen_ms=frozen)
         self.conclude(order.id, journal, scaled(progress, 92, 99))
 
-    def safety_backup(self, order: Order, progress: Progress) -> Manifest:
+    def safety_backup(self, order: Order, progress: Progress) -> Manifest | None:
+        """None where the live database is damaged: whoever restores over that is in need of it all the more."""
         what = "restore" if order.undone_id is None else "rollback"
         wish = Wish(uuid4(), self.vault.safety, f"Safety copy before a {what}", order.requested_by)
-        return self.vault.create_alone(wish, progress, removing=False)  # the oldest may be the one that is to be restored
+        try:
+            return self.vault.create_alone(wish, progress, removing=False)  # the oldest may be the one that is to be restored
+        except DatabaseDamaged as error:
+            log.error("restore %s goes on without a safety backup: %s", order.id, error.message)
+            return None
 
     def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:
         engine = make_engine(url)

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -70,7 +70,12 @@ class SqliteSwap(Swap):
         with closing(connect(side)) as connection:
             written.put_down_from_now_on(connection)
         with self.into_live(side) as merging:
-            compared = merging.compare()
+            try:
+                compared = merging.compare()
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+                    raise
+                compared = set()  # what carries looks at each row, and reads what can be read
             yield Rows(lambda table: merging.rows_found(table) if table in compared else None)
 
     def into_live(self, side: Path) -> Merging:
@@ -79,7 +84,7 @@ class SqliteSwap(Swap):
     def into_side(self, side: Path) -> Merging:
         return Merging(side, self.database, found_beside(side))
 
-    def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
+    def swap(self, restore_id: UUID, url: str, mark: int, late: Late, *, whole: bool) -> int:
         side = file_of(url)
         self.check_page_sizes(side)
         with self.into_side(side) as old:
@@ -89,13 +94,13 @@ class SqliteSwap(Swap):
                     lock(live)
                     self.carry_late(side, late, live)
                     old.pin()
-                    merged = live.is_worth_it() and live.merge()
+                    merged = whole and live.is_worth_it() and live.merge()
                     live.connection.execute("COMMIT" if merged else "ROLLBACK")
                     if not merged:
                         self.copy_pages(side)
                 frozen = time.monotonic() - began
             kept = self.keep_rows(old) if merged else self.keep_pages(restore_id, old)
-        if merged and kept:  # all connections are closed, so what was in its log is in the file
+        if merged and kept and not side.with_name(f"{side.name}-wal").exists():  # nobody has it open: its log is in the file
             side.replace(self.folder / str(restore_id) / PREVIOUS)
         return round(frozen * 1000)
 
@@ -134,7 +139,8 @@ class SqliteSwap(Swap):
                 target.execute("PRAGMA synchronous=OFF")
                 old.connection.backup(target, name="other", pages=COPIED_AT_ONCE, sleep=0)
                 target.execute("PRAGMA synchronous=FULL")
-                written.stop(target)
+                with suppress(sqlite3.DatabaseError):  # damaged as it may be
+                    written.stop(target)
             draft.replace(kept)
         except (OSError, sqlite3.Error):
             draft.unlink(missing_ok=True)

@@ -49,9 +49,10 @@ class Swap(ABC):
         """Where the staged data differ from the live ones, as far as they are committed."""
 
     @abstractmethod
-    def swap(self, restore_id: UUID, url: str, mark: int, late: Late) -> int:
+    def swap(self, restore_id: UUID, url: str, mark: int, late: Late, *, whole: bool) -> int:
         """Put what is at the URL in the live data's place, in one step that is either done or not; answers for how many milliseconds
-        nobody could write. Raises SwapBlocked, and then nothing has changed."""
+        nobody could write. Nothing of the database stays that is not known to be `whole`. Raises SwapBlocked, and then nothing has
+        changed."""
 
     @abstractmethod
     def previous_url(self, restore_id: UUID) -> str | None:

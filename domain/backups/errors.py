@@ -65,6 +65,19 @@ class EngineUnavailable(DomainError):
     status, code = 503, "BACKUP_ENGINE_UNAVAILABLE"
 
 
+class DatabaseDamaged(Conflict):
+    """The portal's own database is, so no copy of it is worth keeping, and not all of it can be carried into what is restored."""
+
+    code, settled = "DATABASE_DAMAGED", False
+
+    def __init__(self, said: str) -> None:
+        said = " ".join(said.split())
+        super().__init__(
+            f"The portal's database itself is damaged ({said}). What SQLite can still read of it comes over by "
+            "sqlite3 OLD .recover | sqlite3 NEW; a verified backup comes back by flask backup restore."
+        )
+
+
 class InsufficientStorage(DomainError):
     status, code = 507, "INSUFFICIENT_STORAGE"
 

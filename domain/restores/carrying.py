@@ -158,13 +158,18 @@ class Carrying:
     def put_payments(self, payment_ids: set[UUID]) -> None:
         """What happened to a payment that the backup does not know brings the payment, its booking and both sides with it."""
         payments, bookings = table_of(Payment), table_of(Booking)
-        paid = list(self.rows(payments, payments.c.id.in_(payment_ids)))
-        booked = list(self.rows(bookings, bookings.c.id.in_({row["booking_id"] for row in paid})))
+        paid = self.rows_lacking(payments, payment_ids)
+        booked = self.rows_lacking(bookings, {row["booking_id"] for row in paid})
         for model, column in ((User, "user_id"), (Vendor, "vendor_id")):
             people = table_of(model)
-            self.put(people, self.rows(people, people.c.id.in_({row[column] for row in booked})), changing=False)
+            self.put(people, self.rows_lacking(people, {row[column] for row in booked}), changing=False)
         self.put(bookings, booked, changing=False)
         self.put(payments, paid, changing=False)
+
+    def rows_lacking(self, table: Table, ids: set[UUID]) -> list[Row]:
+        """Of these live rows, those that the backup does not have."""
+        had = set(self.staged.scalars(select(table.c.id).where(table.c.id.in_(ids))))
+        return list(self.rows(table, table.c.id.in_(ids - had))) if ids - had else []
 
     def codes(self) -> None:
         """Codes that were replaced since must not open anything again."""

@@ -1,8 +1,11 @@
 """A whole restore on each engine, by the parts that the portal uses."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,13 +22,13 @@ from domain import audit
 from domain.access import operator
 from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
-from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, SchemaNewer
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, DatabaseDamaged, SchemaNewer
 from domain.backups.manifest import BackupType
 from domain.backups.retention import KEPT_FULLS
 from domain.backups.vault import Wish
 from domain.db import make_engine, now
 from domain.identity.models import Admin
-from domain.marketplace.models import User
+from domain.marketplace.models import User, Vendor
 from domain.refunds import commands
 from domain.refunds.commands.decision import NotPending
 from domain.refunds.models import Refund
@@ -291,6 +294,64 @@ def test_stopped_anywhere_before_the_swap_it_leaves_all_as_it_was(session, engin
     assert stages_of(engine, restorer) == []
     assert inspect(engine).get_table_names() == tables
     restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), silent, nothing)
+
+
+def spoil(engine, words):
+    """Overwrite each page of the live database that has these words."""
+    file = Path(engine.url.database)
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    content, at, spoilt = bytearray(file.read_bytes()), -1, 0
+    while (at := content.find(words.encode(), at + 1)) > 0:
+        content[at // 4096 * 4096 : (at // 4096 + 1) * 4096] = b"\x5a" * 4096
+        spoilt += 1
+    assert spoilt
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_damaged_database_is_replaced_by_a_whole_one(session, engine, vault, restorer):
+    """What is damaged need not be carried here: a vendor's name, which goes back with the backup."""
+    admin, paid, vendor = make_admin(session), make_refund(session), session.scalars(select(Vendor)).one()
+    session.commit()
+    manifest = back_up(vault)
+    pay(session, engine, paid, admin, ScriptedGateway())
+    vendor.name = "Spoilt & Sons"
+    session.commit()
+    session.close()
+    engine.dispose()
+    spoil(engine, "Spoilt & Sons")
+    with pytest.raises(DatabaseDamaged):
+        back_up(vault)
+
+    order = Order(uuid4(), "Asha Rao", admin.id, backup_id=manifest.id)
+    restorer.restore(order, silent, nothing)
+
+    with Session(engine) as after:
+        assert after.scalar(text("PRAGMA integrity_check")) == "ok"
+        assert after.scalars(select(Vendor)).one().name != "Spoilt & Sons"
+        assert after.get_one(Refund, paid.id).status == "processed"
+        assert after.get_one(Restore, order.id).safety_backup_id is None
+        assert verify(after, operator()).whole
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_damage_in_what_must_be_carried_stops_the_restore_in_words(session, engine, vault, restorer):
+    admin, refund = make_admin(session), make_refund(session)
+    session.commit()
+    manifest = back_up(vault)
+    commands.approve(session, actor_of(admin), POLICY, refund.id, reason="These words are spoilt")
+    session.commit()
+    session.close()
+    engine.dispose()
+    spoil(engine, "These words are spoilt")
+    tables = inspect(engine).get_table_names()
+    with pytest.raises(DatabaseDamaged, match=r"sqlite3 OLD \.recover"):
+        restorer.restore(Order(uuid4(), "Asha Rao", admin.id, backup_id=manifest.id), silent, nothing)
+    assert not restorer.recover()
+    assert inspect(engine).get_table_names() == tables
+    with Session(engine) as after:
+        assert after.scalars(select(Restore)).all() == []
 
 
 def stages_of(engine, restorer):
