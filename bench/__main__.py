@@ -19,6 +19,7 @@ from werkzeug.test import TestResponse
 
 import bench.backups as backups
 import bench.jobs as jobs
+import bench.pgbackrest as pgbackrest
 import config
 import migrations
 from domain.identity.models import Admin
@@ -42,6 +43,7 @@ def main() -> None:
         Bench(app, refunds).run()
     jobs.main()
     backups.main(arguments.megabytes)
+    pgbackrest.main(arguments.megabytes)
 
 
 def prepared(folder: Path, refunds: int) -> Flask:

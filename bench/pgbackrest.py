@@ -6,6 +6,7 @@ that again and pg_dump into pg_restore. `alone` is pgbackrest backup by itself, 
 """
 
 import argparse
+import shutil
 import subprocess
 import time
 from contextlib import suppress
@@ -31,13 +32,12 @@ FILL = """
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.pgbackrest", description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
+def main(megabytes: int = 100, rounds: int | None = None) -> None:
+    if postgres_folder() is None or shutil.which("pgbackrest") is None:
+        print("PostgreSQL or pgBackRest is not installed here: `make tools` says what is missing")
+        return
     with ArchivedPostgres(settings=SETTINGS) as server:
-        Bench(server, asked.megabytes).run(asked.rounds)
+        Bench(server, megabytes).run(rounds or (3 if megabytes <= 300 else 1))
 
 
 class Bench:
@@ -58,7 +58,7 @@ class Bench:
 
     def run(self, rounds: int) -> None:
         size = self.vault.database_bytes()
-        print(f"A database of {size / 1e6:,.0f} MB, best of {rounds} rounds, in turns")
+        print(f"\nBackups of PostgreSQL by pgBackRest, {size / 1e6:,.0f} MB, best of {rounds}, in turns")
         best: dict[str, float] = {}
         stored: dict[str, int] = {}
         for _ in range(rounds):  # one per cent of the rows is changed before each
@@ -154,4 +154,8 @@ class Bench:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(prog="python -m bench.pgbackrest", description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--rounds", type=int)
+    asked = parser.parse_args()
+    main(asked.megabytes, asked.rounds)
