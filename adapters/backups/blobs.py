@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, get_ident
 
 from adapters.backups.catalog import sync
 from adapters.backups.sealing import Hashing, Key, Readable, Writable, ending, seal, unseal
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch
 from domain.backups.manifest import StoredFile
 
-DAMAGED, WAITING = ".damaged", "blobs"
+DAMAGED, WAITING, INCOMING = ".damaged", "blobs", "incoming"
 
 Tick = Callable[[int], None]
 
@@ -37,6 +38,7 @@ class Blob:
 class Blobs:
     def __init__(self, folder: Path, key: Key | None):
         self.folder, self.key = folder / "uploads", key
+        self.adding = Lock()
         self.home = self.folder / (key.fingerprint if key else "plain")
 
     def name_of(self, sha256: str) -> str:
@@ -52,17 +54,19 @@ class Blobs:
         return self.path(name).exists()
 
     def add(self, content: Readable, draft: Path, tick: Tick) -> Blob:
-        """Store the content in the draft, read it again, and answer what it is; `place` gives it its place."""
-        sealed = seal(content, draft, "incoming", self.key, tick)
+        """Store the content in the draft, read it again, and answer what it is; `place` gives it its place. Several threads may."""
+        sealed = seal(content, draft, f"{INCOMING}-{get_ident()}", self.key, tick)
         incoming, name = draft / sealed.stored.name, self.name_of(sealed.sha256)
         waiting = self.within(draft / WAITING, name)
-        if self.has(name) or waiting.exists():
-            incoming.unlink()
-            return Blob(name, sealed.size, sealed.sha256, 0)
-        check(incoming, sealed.sha256, sealed.size, self.key, tick)
-        waiting.parent.mkdir(parents=True, exist_ok=True)
-        incoming.rename(waiting)
-        return Blob(name, sealed.size, sealed.sha256, sealed.stored.bytes)
+        if not self.has(name) and not waiting.exists():
+            check(incoming, sealed.sha256, sealed.size, self.key, tick)
+        with self.adding:
+            added = not self.has(name) and not waiting.exists()
+            if added:
+                waiting.parent.mkdir(parents=True, exist_ok=True)
+                incoming.rename(waiting)
+        incoming.unlink(missing_ok=True)
+        return Blob(name, sealed.size, sealed.sha256, sealed.stored.bytes if added else 0)
 
     def drop(self, blob: Blob, draft: Path) -> None:
         """Take back what was just added."""
@@ -71,6 +75,8 @@ class Blobs:
 
     def drop_all(self, draft: Path) -> None:
         shutil.rmtree(draft / WAITING, ignore_errors=True)
+        for rest in draft.glob(f"{INCOMING}-*"):
+            rest.unlink(missing_ok=True)
 
     def place(self, draft: Path) -> None:
         """Give what was added its place: it is on disk when this returns. Then the backup that names it may be entered."""

@@ -42,6 +42,9 @@ class Opened:
 
 
 class Source(Protocol):
+    at_once: int
+    """How many files are best read at a time: waiting for a network is not work."""
+
     def versioned(self) -> bool:
         """Whether what is kept here stays as it is, by its version, so that a backup need not copy it. Raises StorageError."""
 
@@ -77,6 +80,8 @@ def make_source(storage: Storage, left_out: Path) -> Source:
 
 class FolderSource:
     """Links are neither followed nor kept: nothing outside the folder is ever read or written."""
+
+    at_once = 1
 
     def __init__(self, folder: Path, left_out: Path):
         self.folder, self.left_out = folder, left_out
@@ -166,6 +171,8 @@ ELSEWHERE = "The files are versions in the bucket {bucket}, and the portal keeps
 
 
 class BucketSource:
+    at_once = 8
+
     def __init__(self, storage: BucketStorage):
         self.storage = storage
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeVar
 
-from adapters.backups.blobs import Blobs, Tick
+from adapters.backups.blobs import Blob, Blobs, Tick
 from adapters.backups.sealing import PIECE, Hashing, Key, Writable, check_stored, seal, unseal
 from adapters.backups.sources import Entry, Source
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, UploadsUnreadable
@@ -252,11 +254,13 @@ class Look:
 
         with said(), plain.open("wb") as listing:
             for batch in batches(self.source.entries(lambda path: tally.update(skipped=1))):
-                for kept in self.versions(batch, tally) if self.kind == VERSIONS else self.copies(batch, tally, told):
-                    listing.write(kept.line())
-                    tally.update(count=1, bytes=kept.size, torn=kept.torn)
-                    done += kept.size
-                    told(0)
+                made = self.versions(batch, tally) if self.kind == VERSIONS else self.copies(batch, tally, told)
+                with closing(made):
+                    for kept in made:
+                        listing.write(kept.line())
+                        tally.update(count=1, bytes=kept.size, torn=kept.torn)
+                        done += kept.size
+                        told(0)
         self.known.close()
         with plain.open("rb") as file:
             stored = seal(file, self.draft, LIST, self.uploads.key).stored
@@ -271,22 +275,26 @@ class Look:
     def give_up(self) -> None:
         """Leave nothing in the draft, which is to become a backup without files."""
         self.known.close()
-        for rest in (*self.draft.glob(f"{LIST}*"), *self.draft.glob("incoming*")):
+        for rest in self.draft.glob(f"{LIST}*"):
             rest.unlink(missing_ok=True)
         self.uploads.blobs.drop_all(self.draft)
 
-    def copies(self, batch: Sequence[Entry], tally: Counter[str], told: Callable[[int], None]) -> Iterator[Kept]:
-        for entry in batch:
-            kept = self.known_as(entry)
-            if kept is None:
-                try:
-                    kept = self.copied(entry.path, tally, told)
-                except FileNotFoundError:
-                    tally["vanished"] += 1
-                    continue
-            yield kept
+    def copies(self, batch: Sequence[Entry], tally: Counter[str], told: Tick) -> Generator[Kept]:
+        known = {entry.path: self.known_as(entry) for entry in batch}
+        with closing(in_order(self.copied, [path for path, kept in known.items() if kept is None], self.source.at_once, told)) as copied:
+            for path, kept in known.items():
+                if kept is None:
+                    try:
+                        kept, blob = next(copied)()
+                    except FileNotFoundError:
+                        tally["vanished"] += 1
+                        continue
+                    tally["stored_bytes"] += blob.added
+                    if (self.known.get(path) or {}).get("sha256") != blob.sha256:
+                        tally.update(new_count=1, new_bytes=blob.size)
+                yield kept
 
-    def copied(self, path: str, tally: Counter[str], told: Callable[[int], None]) -> Kept:
+    def copied(self, path: str, told: Tick) -> tuple[Kept, Blob]:
         """The content, stored. A file that changes while it is read is read again, and kept as it came the last time."""
         for last in (False,) * (TRIES - 1) + (True,):
             with self.source.opened(path) as opened:
@@ -300,14 +308,11 @@ class Look:
             if torn and not last:
                 self.uploads.blobs.drop(blob, self.draft)
                 continue
-            tally["stored_bytes"] += blob.added
-            if (self.known.get(path) or {}).get("sha256") != blob.sha256:
-                tally.update(new_count=1, new_bytes=blob.size)
             stamp = "" if torn else found.stamp
-            return Kept(path, blob.size, found.mtime_ns, stamp, sha256=blob.sha256, blob=blob.name, torn=torn)
+            return Kept(path, blob.size, found.mtime_ns, stamp, sha256=blob.sha256, blob=blob.name, torn=torn), blob
         raise AssertionError("the last try returns or raises")
 
-    def versions(self, batch: Sequence[Entry], tally: Counter[str]) -> Iterator[Kept]:
+    def versions(self, batch: Sequence[Entry], tally: Counter[str]) -> Generator[Kept]:
         """Those that are new are asked for, so that one that cannot be read is known now."""
         place = self.source.place()
 
@@ -414,6 +419,38 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, BATCH)):
         yield batch
+
+
+def in_order(act: Callable[[str, Tick], T], items: Sequence[str], at_once: int, told: Tick) -> Generator[Callable[[], T]]:
+    """What the act makes of each, in their order; some are under way at a time. It is told to the caller's thread alone how many bytes
+    they have come to, and what that raises stops them all."""
+    if at_once == 1:
+        yield from (partial(act, item, told) for item in items)
+        return
+    sizes: dict[str, int] = {}
+    stopping = Event()
+
+    def run(item: str) -> T:
+        def tick(size: int) -> None:
+            if stopping.is_set():
+                raise CancelledError
+            sizes[item] = size
+
+        return act(item, tick)
+
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        for item, future in [(item, pool.submit(run, item)) for item in items]:
+            while not wait([future], TICK_SECONDS).done:
+                told(sum(list(sizes.values())))
+            sizes.pop(item, None)
+            yield future.result
+    finally:
+        stopping.set()
+        pool.shutdown(cancel_futures=True)
+
+
+TICK_SECONDS = 0.2
 
 
 @contextmanager

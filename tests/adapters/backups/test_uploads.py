@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import zstandard
 
 import config
+from adapters.backups.uploads import in_order
 from adapters.storage import BucketStorage, FolderStorage, make_storage
 from domain.backups.errors import BackupCorrupt, InsufficientStorage, UploadsUnreadable
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, new_key, silent, vault_of, wish
@@ -450,6 +452,51 @@ def test_what_the_store_refuses_fails_the_backup_and_leaves_nothing(vault, place
         with pytest.raises(UploadsUnreadable, match="denies access"):
             vault.verify(backup.id, silent)
         assert vault.get(backup.id).verified.ok  # nobody knows better
+
+
+@pytest.mark.parametrize("place", ["bucket"], indirect=True)
+def test_what_is_read_at_the_same_time_is_listed_in_order_and_each_content_kept_once(vault, place, s3):
+    files = {f"{number:03}.jpg": b"the same" * 5000 if number % 3 else os.urandom(9000) for number in range(60)}
+    fill(place, files)
+    s3.fault(*["slow"] * 30, method="GET", seconds=0.02)
+    backup = made(vault)
+    assert [line["path"] for line in listed(vault, backup)] == sorted(files)
+    stored = [blob.stat().st_size for blob in blobs(vault)]
+    assert (len(stored), sum(stored)) == (21, backup.uploads["stored_bytes"])
+    assert not list(vault.folder.rglob("incoming*"))
+    for path in files:
+        place.remove(path)
+    assert vault.restore_uploads(backup, silent).added == 60
+    assert place.contents() == files
+
+
+@pytest.mark.parametrize("place", ["bucket"], indirect=True)
+def test_a_backup_that_is_stopped_among_many_files_stops_them_all_and_leaves_nothing(vault, place, s3):
+    fill(place, {f"{number:03}.jpg": os.urandom(300_000) for number in range(60)})
+    s3.fault(*["slow"] * 200, method="GET", seconds=0.05)
+
+    def stop_half_way(percent, stage):
+        if stage == "Keeping stored files" and percent > 85:
+            raise StopHere
+
+    before = threading.active_count()
+    with pytest.raises(StopHere):
+        vault.create(replace(wish(), uploads=True), stop_half_way)
+    assert left_in(vault.folder) == []
+    assert not blobs(vault)
+    assert threading.active_count() <= before + 8  # the client of the store has its own
+
+
+def test_several_are_under_way_at_a_time_and_come_in_order():
+    together, told = threading.Barrier(4, timeout=20), []
+
+    def act(item, tick):
+        tick(100)
+        together.wait()
+        return item * 2
+
+    assert [found() for found in in_order(act, list("abcdefgh"), 4, told.append)] == ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"]
+    assert all(0 <= size <= 800 for size in told)
 
 
 @a_bucket
