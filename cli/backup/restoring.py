@@ -139,7 +139,7 @@ def report(restore_id: UUID, again: bool, as_json: bool) -> None:
 
 @backup.command("acknowledge")
 @restore_id
-@click.option("--note", help="How you made sure of refunds that a gateway could not tell of.")
+@click.option("--note", help="How you made sure of refunds that a gateway could not tell of, or tells otherwise.")
 @as_json
 def acknowledge(restore_id: UUID, note: str | None, as_json: bool) -> None:
     """Say that the report of a restore was read: refunds are approved and paid again.

@@ -169,7 +169,8 @@ def readable(row: Mapping[str, Any]) -> dict[str, Any]:
 def acknowledge(session: Session, actor: Actor, restore_id: UUID, *, note: str | None = None) -> Restore:
     """Say that the report was read: approvals and payouts go on. Earlier restores that nobody acknowledged count as acknowledged with it.
 
-    Raises RestoreNotFound, MfaRequired, NotChecked, Invalid (a note is needed where the gateways could not tell of every refund).
+    Raises RestoreNotFound, MfaRequired, NotChecked, Invalid (a note is needed where the gateways say otherwise of a refund, or cannot
+    tell).
     """
     actor.require(Permission.SYSTEM_RESTORE, mfa=True)
     restore = get_row(session, restore_id, lock=True)
@@ -178,9 +179,10 @@ def acknowledge(session: Session, actor: Actor, restore_id: UUID, *, note: str |
     if restore.report is None:
         raise NotChecked("The refunds are still being compared with the gateways: acknowledge the report once it is there.")
     note = storable(note.strip()) if note else None
-    if restore.report["uncertain"] and not note:
-        count = restore.report["uncertain"]
-        raise Invalid(f"The gateways could not tell of {count} refunds: say in a note how you made sure of them.", field="note")
+    doubtful = restore.report["uncertain"] + restore.report["differs"]
+    if doubtful and not note:
+        what = "refund is" if doubtful == 1 else "refunds are"
+        raise Invalid(f"{doubtful} {what} not as the gateways say, or unknown to them: say in a note how you made sure.", field="note")
     unread = select(Restore).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at).with_for_update()
     for each in session.scalars(unread):
         each.acknowledged_at, each.acknowledged_by = now(), actor.name

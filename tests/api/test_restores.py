@@ -178,8 +178,10 @@ class TestRefusals:
         body = wish(manifest, target_timestamp=earlier.isoformat(), confirmation_code=f"RESTORE-{earlier:%Y-%m-%d}")
         assert post(RESTORE, body).json["error"]["code"] == "PITR_OUT_OF_RANGE"
 
-    def test_uncertain_refunds_take_a_note(self, post, session):
-        report = {"agrees": 0, "taken_over": 0, "nothing_found": 0, "differs": 0, "uncertain": 2, "looked_at": 2, "refunds": []}
+    @pytest.mark.parametrize("doubt", ["uncertain", "differs"])
+    def test_doubtful_refunds_take_a_note(self, post, session, doubt):
+        report = {"agrees": 0, "taken_over": 0, "nothing_found": 0, "differs": 0, "uncertain": 0, "looked_at": 2, "refunds": []}
+        report[doubt] = 2
         restore = make_restore(session, report=report, acknowledged_at=None, acknowledged_by=None)
         session.commit()
         refused = post(f"{RESTORES}/{restore.id}/acknowledge")

@@ -58,5 +58,7 @@ class AcknowledgeRequest(Input):
         max=2000,
         allow_none=True,
         load_default=None,
-        metadata={"description": "How the refunds were made sure of that a gateway could not tell of; needed where there are any."},
+        metadata={
+            "description": "How you made sure of refunds that a gateway could not tell of, or tells otherwise; needed where there are any."
+        },
     )
