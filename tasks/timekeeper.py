@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from domain import idempotency
 from domain.audit import checks
 from domain.backups import alarm, automatic
+from domain.backups.vault import Part
 from domain.db import read_only
 from domain.health import storage_usage
 from domain.identity.tidying import forget_old
@@ -126,27 +127,35 @@ def ask_for_cleanup(context: Context, _bell: Bell) -> None:
 
 
 def count_files(context: Context, _bell: Bell) -> None:
-    """What the stored files amount to, for the portal's health: by one worker and once an hour, since each of them is listed."""
-    url = context.config.storage_url
+    """What the stored files and the backups amount to, for the portal's health: by one worker and once an hour, since each is listed."""
+    count(context, context.config.storage_url, lambda: (("", size) for size in context.storage.sizes()))
+    count(context, storage_usage.of_backups(context.config.backup_dir), context.vault.sizes, parts=tuple(Part))
+
+
+def count(context: Context, place: str, sizes: Callable[[], Iterator[tuple[str, int]]], parts: tuple[str, ...] = ()) -> None:
+    """All of a place together, and each of its parts."""
     with read_only(), context.sessions.begin() as session:
-        if not storage_usage.wanted(session, url):
+        if not storage_usage.wanted(session, place):
             return
     with context.sessions.begin() as session:
-        if not storage_usage.claim(session, url):
+        if not storage_usage.claim(session, place):
             return
-    files = size = 0
+    found = {part: [0, 0] for part in ("", *parts)}
     try:
-        for one in context.storage.sizes():
-            files, size = files + 1, size + one
+        for part, size in sizes():
+            for each in {"", part}:
+                found[each][0] += 1
+                found[each][1] += size
             if context.stopping.is_set():
                 return
     except StorageError as error:
         log.warning("the stored files could not be counted: %s", error)
         with context.sessions.begin() as session:
-            storage_usage.give_up(session, url)
+            storage_usage.give_up(session, place)
         return
     with context.sessions.begin() as session:
-        storage_usage.note(session, url, files=files, size=size)
+        for part, (files, size) in found.items():
+            storage_usage.note(session, f"{place}{part}", files=files, size=size)
 
 
 def ask_for_verification(context: Context, _bell: Bell) -> None:

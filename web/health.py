@@ -8,7 +8,7 @@ than who is ill.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from pathlib import Path
@@ -114,6 +114,7 @@ class Told:
     metrics: Service | None = None
     files: storage_usage.StorageMeasurement | None = None
     set_up_at: datetime | None = None
+    backups_disk: backups.Disk = field(default_factory=dict)
 
 
 def probes() -> "Probes":
@@ -148,14 +149,16 @@ class Probes:
                 "redis": redis.within(ends) or silent(SECONDS),
                 "storage": with_files(storage, told.files),
                 "queue": with_trouble(told.queue or Service(Status.UNHEALTHY, UNTOLD), files.within(ends)),
-                "backups": self.judge_backups(kept, told.set_up_at),
+                "backups": self.judge_backups(kept, told),
             },
             metrics=told.metrics or Service(Status.UNHEALTHY, UNTOLD),
         )
         return health, told
 
-    def judge_backups(self, found: backups.Found | None, set_up_at: datetime | None) -> Service:
-        return backups.judge(found, timedelta(hours=self.settings.backup_every_hours), set_up_at) if found else silent(SECONDS)
+    def judge_backups(self, found: backups.Found | None, told: Told) -> Service:
+        if found is None:
+            return silent(SECONDS)
+        return backups.judge(found, timedelta(hours=self.settings.backup_every_hours), told.set_up_at, told.backups_disk)
 
     def examine_database(self) -> Told:
         return self.begin_database(None)(time.monotonic() + SECONDS)
@@ -206,6 +209,7 @@ class Probes:
             told = replace(told, queue=figures.queue(session, actor), set_up_at=backups.set_up_at(session, actor))
             told = replace(told, database=with_connections(told.database, *figures.connections(session, actor)))
             told = replace(told, files=storage_usage.find(session, self.settings.storage_url))
+            told = replace(told, backups_disk=backups.find_disk(session, actor, self.settings.backup_dir))
             return replace(told, metrics=figures.metrics(session, actor))
         except SQLAlchemyError as error:
             log.warning("the database could not tell all of its figures: %s", type(error).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 from abc import ABC, abstractmethod
@@ -36,7 +37,7 @@ from domain.backups.errors import (
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
-from domain.backups.vault import Archiving, Finding, Progress, Rebuilt, Span, UploadsReport, Wish
+from domain.backups.vault import Archiving, Finding, Part, Progress, Rebuilt, Span, UploadsReport, Wish
 from domain.db import now
 from domain.errors import DomainError
 from domain.storage import Storage
@@ -45,6 +46,7 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SPARE = 1.2
 LONGEST_CHAIN = 30
 OLD = timedelta(hours=26)
+PARTS = {"uploads": Part.UPLOADS, "wal": Part.ARCHIVE, "restores": Part.REPLACED}
 LACKING = "Without the files of the storage:"
 
 
@@ -146,6 +148,14 @@ class FolderVault(ABC):
     def free_bytes(self) -> int:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return shutil.disk_usage(self.folder).free
+
+    def sizes(self) -> Iterator[tuple[Part, int]]:
+        for folder, _, names in os.walk(self.folder):
+            within = Path(folder).relative_to(self.folder).parts
+            part = PARTS.get(within[0], Part.BACKUPS) if within else Part.BACKUPS
+            for name in names:
+                with suppress(OSError):  # removed a moment ago
+                    yield part, os.lstat(f"{folder}/{name}").st_size
 
     def one_operation(self) -> AbstractContextManager[None]:
         """Hold the lock that one backup or restore at a time may have. Raises OperationInProgress."""

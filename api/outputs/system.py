@@ -73,6 +73,11 @@ class BackupsSchema(ServiceSchema):
     verified_count = figure(fields.Integer)
     damaged_count = figure(fields.Integer, "Those that were found damaged, stand on one that was, or cannot be read.")
     stored_gb = figure(fields.Float)
+    disk_gb = figure(fields.Float, "All that BACKUP_DIR holds. A worker counts it once an hour.")
+    uploads_gb = figure(fields.Float, "Of that, contents of stored files, each once for all backups.")
+    archive_gb = figure(fields.Float, "Of that, what changed between backups.")
+    replaced_gb = figure(fields.Float, "Of that, what restores replaced, for as long as it can be put back.")
+    disk_counted_at = Moment(allow_none=True)
     every_hours = figure(fields.Integer, "How often a full one is made without being asked for.")
     archived_until = Moment(allow_none=True, **about("Until when what changes between backups is kept, so that any moment can be reached."))
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import click
 
 from cli.backup.group import as_json, backup, backup_id
-from cli.backup.showing import facts, line, progress_bar, size
+from cli.backup.showing import facts, line, on_disk, progress_bar, size
 from cli.printing import moment, printable
 from domain.access import operator
 from domain.backups.commands import record_checked, record_entered, record_removed
@@ -28,10 +28,11 @@ def list_(as_json: bool) -> None:
     Example: flask backup list --json
     """
     page = list_backups(operator(), vault(), PageRequest(page_size=NEWEST))
-    unreadable = vault().damaged()
+    unreadable, disk = vault().damaged(), on_disk(vault())
     if as_json:
         rows = [facts(manifest) for manifest in page]
-        click.echo(json.dumps({"backups": rows, "total": page.total_items, "unreadable": list(unreadable)}))
+        listed = {"backups": rows, "total": page.total_items, "unreadable": list(unreadable), "disk_bytes": disk}
+        click.echo(json.dumps(listed))
         return
     for manifest in page:
         state = "not verified" if manifest.verified is None else "verified" if manifest.verified.ok else "DAMAGED"
@@ -44,6 +45,9 @@ def list_(as_json: bool) -> None:
         click.echo(printable("  ".join([*cells, f"{state:<12}", manifest.description or ""])).rstrip())
     for name in unreadable:
         click.echo(f"{name}  its manifest cannot be read, or was signed with another key", err=True)
+    if page.items:
+        parts = ", ".join(f"{part} {size(found)}" for part, found in disk.items() if found)
+        click.echo(f"On disk: {size(sum(disk.values()))} ({parts})")
     if not page.items and not unreadable:
         click.echo("There is no backup yet: flask backup create")
 

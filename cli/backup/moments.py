@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from cli.backup.group import as_json, backup
+from cli.backup.showing import on_disk, size
 from domain.backups.manifest import plain
-from domain.backups.vault import Archiving, Span
+from domain.backups.vault import Archiving, Part, Span
 from domain.db import now
 from web.backups import vault
 
@@ -22,9 +23,9 @@ def coverage(as_json: bool) -> None:
     \b
     Example: flask backup coverage --json
     """
-    spans, archiving = vault().coverage(), vault().archiving()
+    spans, archiving, archive = vault().coverage(), vault().archiving(), on_disk(vault())[Part.ARCHIVE]
     if as_json:
-        click.echo(json.dumps(facts(spans, archiving)))
+        click.echo(json.dumps({**facts(spans, archiving), "archive_bytes": archive}))
         return
     for number, span in enumerate(spans):
         if number:
@@ -32,6 +33,8 @@ def coverage(as_json: bool) -> None:
         click.echo(plain(span.start) if span.start == span.end else f"{plain(span.start)} to {plain(span.end)}")
     if not spans:
         click.echo("No moment can be reached: there is no backup. Make one: flask backup create")
+    if archive:
+        click.echo(f"The archive of changes takes up {size(archive)}.")
     if archiving is None:
         click.echo("Only backups themselves can be restored here: nothing is kept of what changes between them.")
     elif not archiving.running:

@@ -9,7 +9,7 @@ import click
 
 from domain.backups.commands import summary
 from domain.backups.manifest import Manifest
-from domain.backups.vault import Finding, Progress
+from domain.backups.vault import Finding, Part, Progress, Vault
 
 
 @contextmanager
@@ -48,6 +48,14 @@ def of_uploads(kept: dict[str, Any]) -> str:
         "skipped": "Links and the like, which are not kept",
     }
     return "\n".join([said, *(f"{reason}: {kept[name]:,}." for name, reason in reasons.items() if kept[name])])
+
+
+def on_disk(vault: Vault) -> dict[str, int]:
+    """How many bytes each part of BACKUP_DIR takes up."""
+    found = dict.fromkeys(map(str, Part), 0)
+    for part, size in vault.sizes():
+        found[part] += size
+    return found
 
 
 def line(finding: Finding) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -61,6 +62,15 @@ class Archiving:
 
     running: bool
     until: datetime | None
+
+
+class Part(StrEnum):
+    """What takes up room in BACKUP_DIR."""
+
+    BACKUPS = "backups"
+    UPLOADS = "uploads"  # contents of stored files, each once for all backups
+    ARCHIVE = "archive"  # what changed between backups
+    REPLACED = "replaced"  # what restores replaced, for as long as it can be put back
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,9 @@ class Vault(Protocol):
         """Enter again the backups whose files are there and whose manifest is lost or cannot be read."""
 
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]: ...
+
+    def sizes(self) -> Iterator[tuple[Part, int]]:
+        """How large each file in BACKUP_DIR is: there may be a million."""
 
     def database_bytes(self) -> int: ...
 

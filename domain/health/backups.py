@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,13 +11,16 @@ from sqlalchemy.orm import Session
 
 from domain.access import Actor, Permission
 from domain.backups.standing import Standing, State, find_standing, oldest_allowed
-from domain.backups.vault import Archiving, Vault
+from domain.backups.vault import Archiving, Part, Vault
 from domain.db import now
 from domain.errors import DomainError
+from domain.health import storage_usage
 from domain.health.report import Service, Status
+from domain.health.storage_usage import StorageMeasurement
 from domain.roles.models import Role
 
 GIGABYTE = 1_000_000_000
+Disk = Mapping[Part | None, StorageMeasurement]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,14 @@ def set_up_at(session: Session, actor: Actor) -> datetime | None:
     return session.scalar(select(func.min(Role.created_at)))
 
 
-def judge(found: Found, every: timedelta, since: datetime | None) -> Service:
+def find_disk(session: Session, actor: Actor, folder: object) -> Disk:
+    """What a worker counted in BACKUP_DIR: `None` for all of it together."""
+    actor.require(Permission.SYSTEM_HEALTH)
+    counted = {part: storage_usage.find(session, storage_usage.of_backups(folder, part or "")) for part in (None, *Part)}
+    return {part: each for part, each in counted.items() if each is not None}
+
+
+def judge(found: Found, every: timedelta, since: datetime | None, disk: Disk) -> Service:
     """`every`: how often one is made by itself; `since`: when the portal was set up. One that is younger than a backup may be old is not
     ill because it has none."""
     standing, archiving = found.standing, found.archiving
@@ -56,8 +67,12 @@ def judge(found: Found, every: timedelta, since: datetime | None) -> Service:
         "stored_gb": round(sum(manifest.stored_bytes for manifest in standing.manifests) / GIGABYTE, 3),
         "every_hours": int(every / timedelta(hours=1)) or None,
         "archived_until": archiving and archiving.until,
+        "disk_counted_at": disk[None].measured_at if None in disk else None,
+        **{name: round(disk[part].bytes / GIGABYTE, 3) if part in disk else None for name, part in ON_DISK.items()},
     }
     reasons = {} if every else {"every_hours": "BACKUP_EVERY_HOURS is 0: none is made by itself"}
+    if None not in disk:
+        reasons |= dict.fromkeys(("disk_counted_at", *ON_DISK), UNCOUNTED)
     if age is None:
         missing = "No backup was made yet" if not figures["backup_count"] else "No backup can be restored"
         reasons |= dict.fromkeys(("newest_verified_at", "newest_age_seconds"), missing)
@@ -67,6 +82,8 @@ def judge(found: Found, every: timedelta, since: datetime | None) -> Service:
     return Service(Status.DEGRADED if error else Status.HEALTHY, error, figures, reasons)
 
 
+ON_DISK = {"disk_gb": None, "uploads_gb": Part.UPLOADS, "archive_gb": Part.ARCHIVE, "replaced_gb": Part.REPLACED}
+UNCOUNTED = "A worker counts BACKUP_DIR once an hour, and none has yet"
 UNARCHIVED = "Nothing keeps what changes between backups"
 UNTOLD = "The backups' programs do not answer"
 

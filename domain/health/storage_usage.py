@@ -1,4 +1,5 @@
-"""What the stored files amount to: counted by a worker once an hour, since counting means listing every one of them."""
+"""What the stored files, and those of the backups, amount to: counted by a worker once an hour, since counting means listing every one of
+them."""
 
 from __future__ import annotations
 
@@ -24,6 +25,11 @@ class StorageMeasurement(Base):
     measured_at: Mapped[Timestamp]
     files: Mapped[int] = mapped_column(BigInteger())
     bytes: Mapped[int] = mapped_column(BigInteger())
+
+
+def of_backups(folder: object, part: str = "") -> str:
+    """The place of what is in BACKUP_DIR, or of a part of it."""
+    return f"backups:{folder}:{part}"
 
 
 def find(session: Session, url: str) -> StorageMeasurement | None:

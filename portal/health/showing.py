@@ -178,6 +178,8 @@ def backups(told: Any) -> Details:
         ("Newest verified", f"{age(newest)} ago" if newest else "None"),
         ("Kept", number(told["backup_count"])),
         ("By itself", f"every {number(hours)} h" if hours else "Never"),
+        *([("On disk", gigabytes(told["disk_gb"]))] if told["disk_gb"] is not None else []),
+        *([("Of it the archive", gigabytes(told["archive_gb"]))] if told["archive_gb"] else []),
         *([("Changes kept", f"until {age(told['archived_until'])} ago")] if told["archived_until"] else []),
         *([("Damaged", number(damaged))] if damaged else []),
     ]

@@ -9,9 +9,12 @@ from sqlalchemy.orm import Session
 
 from adapters.backups.vault import FolderVault
 from adapters.mail import make_mailer
+from domain.access import operator
 from domain.audit.models import AuditEntry
-from domain.backups.vault import Wish
+from domain.backups.vault import Part, Wish
 from domain.db import now
+from domain.health.backups import find_disk, judge, look
+from domain.health.storage_usage import StorageMeasurement
 from domain.jobs.models import Job
 from domain.roles.models import Role
 from domain.storage import StorageError
@@ -72,9 +75,9 @@ def work(context, engine, type):
         Runner(context).run(job_id)
 
 
-def a_minute_later(engine):
+def a_minute_later(engine, minutes=2):
     with Session(engine) as session, session.begin():
-        session.execute(update(ThrottleCounter).values(window_start=now() - timedelta(minutes=2)))
+        session.execute(update(ThrottleCounter).values(window_start=now() - timedelta(minutes=minutes)))
 
 
 def jobs(engine):
@@ -172,6 +175,34 @@ def test_what_is_over_before_it_is_told_is_not_told(daily, asha, a_day, engine, 
         timekeeper.tell_of_backups(daily, None)
     later(engine, hours=2)
     assert [subject for subject, _ in a_day()] == ["Backups are well again"]
+
+
+def test_what_backups_take_up_is_counted_by_their_parts(daily, asha, a_day, engine):
+    actor = operator()
+
+    def counted():
+        timekeeper.count_files(daily, None)
+        with Session(engine) as session:
+            return find_disk(session, actor, daily.config.backup_dir)
+
+    a_day()
+    [made] = daily.vault.list()
+    archive = daily.vault.folder / "wal/20260101T000000000000-0a0b0c0d"
+    archive.mkdir(parents=True)
+    (archive / "alive").write_bytes(b"x" * 512)
+    disk = counted()
+    assert disk[Part.ARCHIVE].bytes == 512
+    assert disk[Part.UPLOADS].bytes == made.uploads["stored_bytes"]
+    assert disk[Part.BACKUPS].bytes > made.stored_bytes
+    assert disk[None].bytes == sum(disk[part].bytes for part in Part)
+    told = judge(look(daily.vault), timedelta(hours=24), now(), disk).figures
+    assert (told["archive_gb"], told["disk_gb"]) == (0.0, round(disk[None].bytes / 1e9, 3))
+    (archive / "alive").unlink()
+    assert counted()[Part.ARCHIVE].bytes == 512  # not again within the hour
+    with Session(engine) as session, session.begin():
+        session.execute(update(StorageMeasurement).values(measured_at=now() - timedelta(hours=2)))
+    a_minute_later(engine, minutes=60)
+    assert counted()[Part.ARCHIVE].bytes == 0
 
 
 def test_without_backups_by_itself_nobody_is_told(context, engine, asha):
