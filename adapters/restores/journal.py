@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -15,6 +17,7 @@ from domain.db import now
 
 NAME = "journal.jsonl"
 ENDS = ("done", "failed")
+FORGOTTEN = ".forgotten"
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ class Journal:
         return self.last in ENDS
 
     @property
+    def ended_at(self) -> datetime | None:
+        """None while it has not ended."""
+        steps = [(step, facts) for step, facts in self.steps()]
+        return datetime.fromisoformat(steps[-1][1]["at"]) if steps and steps[-1][0] in ENDS else None
+
+    def remove(self) -> None:
+        """With all that is left beside it; by a name that is no restore's, so that a crash leaves none without its end."""
+        gone = self.folder.with_name(f"{self.folder.name}{FORGOTTEN}")
+        self.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    @property
     def wants_uploads(self) -> bool:
         """Whether the files of the storage were to come back with it."""
         return all(facts.get("uploads", True) for _, facts in self.steps())
@@ -72,6 +87,11 @@ def ends_well(file: IO[bytes]) -> bool:
         return True
     file.seek(-1, os.SEEK_END)
     return file.read() == b"\n"
+
+
+def remove_rests(folder: Path) -> None:
+    for path in folder.glob(f"*{FORGOTTEN}"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def journals(folder: Path) -> Iterator[Journal]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,15 +26,18 @@ from sqlalchemy.orm import Session
 
 import migrations
 from adapters.backups.vault import FolderVault, damage_said, full_disk_said, lost_database_said, megabytes
-from adapters.restores.journal import Journal, journals
+from adapters.restores.journal import Journal, journals, remove_rests
 from adapters.restores.swap import Swap
 from domain.backups.errors import BackupCorrupt, DatabaseDamaged, InsufficientStorage, OperationInProgress, SchemaNewer, UploadsUnreadable
 from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress, UploadsReport, Wish
 from domain.db import driver_url, make_brief_engine, make_engine, now, read_only
 from domain.errors import DomainError
+from domain.jobs.models import Job
+from domain.jobs.periodic import UNFINISHED
+from domain.jobs.types import RESTORE
 from domain.restores.carrying import Carried, Changes, carry, carry_again, prepare
-from domain.restores.commands import Facts, enter
+from domain.restores.commands import KEPT_FOR, Facts, enter
 from domain.restores.errors import NothingToRollBack, RestoreFailed
 from domain.restores.models import Restore
 from domain.restores.restorer import Order, Side
@@ -297,12 +300,25 @@ class LiveRestorer:
             try:
                 with read_only(), Session(engine) as session:
                     past = session.scalars(select(Restore.id).where((Restore.kept_until < now()) | Restore.kept_until.is_(None))).all()
+                    unfinished = session.scalars(select(Job.id).where(Job.type == RESTORE.name, Job.status.in_(UNFINISHED))).all()
             finally:
                 engine.dispose()
             forgotten = [restore_id for restore_id in past if self.can_roll_back(restore_id)]
             for restore_id in forgotten:
                 self.swap.drop_previous(restore_id)
+            self.forget_journals(unfinished)
             return forgotten
+
+    def forget_journals(self, unfinished: Collection[UUID]) -> None:
+        """Those that ended as long ago as replaced data are kept, but for one whose job may yet be handed to a worker: that it was begun
+        is why the job is not run again."""
+        remove_rests(self.folder)
+        for journal in journals(self.folder):
+            ended_at = journal.ended_at
+            if ended_at is None or ended_at > now() - KEPT_FOR or journal.restore_id in unfinished:
+                continue
+            if not self.can_roll_back(journal.restore_id):
+                journal.remove()
 
 
 def order_facts(order: Order) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A whole restore on each engine, by the parts that the portal uses."""
 
+import json
 import sqlite3
 import threading
 from contextlib import closing
@@ -17,6 +18,7 @@ import config
 import migrations
 from adapters.backups import make_vault
 from adapters.restores import make_restorer
+from adapters.restores.journal import Journal
 from adapters.storage import make_storage
 from domain import audit
 from domain.access import operator
@@ -28,6 +30,7 @@ from domain.backups.retention import KEPT_FULLS
 from domain.backups.vault import Wish
 from domain.db import make_engine, now
 from domain.identity.models import Admin
+from domain.jobs.models import Job
 from domain.marketplace.models import User, Vendor
 from domain.refunds import commands
 from domain.refunds.commands.decision import NotPending
@@ -38,7 +41,7 @@ from domain.restores.errors import ApprovalsFrozen, NothingToRollBack
 from domain.restores.models import Restore
 from domain.restores.restorer import Order
 from tests.domain.gateways import ScriptedGateway
-from tests.factories import actor_of, make_admin, make_refund
+from tests.factories import actor_of, make_admin, make_job, make_refund
 from tests.waiting import within
 
 POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
@@ -377,6 +380,56 @@ def test_replaced_data_are_kept_for_three_days(session, engine, vault, restorer)
     assert not restorer.can_roll_back(order.id)
     with pytest.raises(NothingToRollBack):
         restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
+
+
+def test_the_journal_of_a_restore_goes_with_what_it_replaced_and_never_before_its_job(session, engine, vault, restorer):
+    """What says that a restore was begun stays for as long as its job might be handed to a worker once more."""
+    session.close()
+    manifest = back_up(vault)
+    engine.dispose()
+    made, failed, waiting, dead = (Order(uuid4(), "Asha Rao", backup_id=manifest.id) for _ in range(4))
+    restorer.restore(made, silent, nothing)
+    for order in (failed, waiting):
+        with pytest.raises(Stop):
+            restorer.restore(order, stop_while("Carrying"), nothing)
+    Journal(restorer.folder / str(dead.id)).step("begun")
+    with Session(engine) as after, after.begin():
+        make_job(after, id=failed.id, type="restore", status="failed", finished_at=now())
+        make_job(after, id=waiting.id, type="restore", status="pending")
+    engine.dispose()
+
+    def begun():
+        restorer.forget_old()
+        return {order.id for order in (made, failed, waiting, dead) if restorer.was_begun(order.id)}
+
+    assert begun() == {made.id, failed.id, waiting.id, dead.id}
+    for order in (made, failed, waiting, dead):
+        grow_old(Journal(restorer.folder / str(order.id)))
+    assert begun() == {made.id, waiting.id, dead.id}  # what the one replaced can still be put back
+    with Session(engine) as after, after.begin():
+        after.get_one(Restore, made.id).kept_until = now() - timedelta(seconds=1)
+        job = after.get_one(Job, waiting.id)
+        job.status, job.finished_at, job.cancelled_at, job.cancel_acknowledged_at = "cancelled", now(), now(), now()
+    engine.dispose()
+    assert begun() == {dead.id}
+    assert [side.restore_id for side in restorer.recover()] == [dead.id]
+    assert begun() == {dead.id}
+    assert [path.name for path in restorer.folder.iterdir()] == [str(dead.id)]
+
+
+def stop_while(stage):
+    def told(percent, words):
+        if words.startswith(stage):
+            raise Stop
+
+    return told
+
+
+def grow_old(journal):
+    file = journal.folder / "journal.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    early = (now() - timedelta(hours=73)).isoformat()
+    file.write_text("".join(json.dumps(line | {"at": early}) + "\n" for line in lines))
 
 
 def flip(vault, manifest):
