@@ -68,10 +68,14 @@ class Uploads:
             if held and held["count"] and not self.source.there():
                 raise StorageError("its folder is not there, and files were in it when the last backup was made: is its disk mounted?")
             look = Look(self, draft, VERSIONS if self.source.versioned() else COPIED)
-            if earlier is not None:
-                with suppress(BackupCorrupt):  # then every file is read again
-                    look.known.fill(self.listed(*earlier, draft))
-            look.count()
+            try:
+                if earlier is not None:
+                    with suppress(BackupCorrupt):  # then every file is read again
+                        look.known.fill(self.listed(*earlier, draft))
+                look.count()
+            except BaseException:
+                look.give_up()
+                raise
         return look
 
     def sweep(self, kept: Iterable[tuple[Manifest, Path]], work: Path) -> int:

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from adapters.backups.sources import FolderSource
 from adapters.backups.vault import FolderVault
 from adapters.mail import make_mailer
 from domain.access import operator
@@ -235,18 +237,33 @@ def test_where_the_files_find_no_room_the_database_is_backed_up_and_it_is_told(d
     assert vault.list()[0].uploads["count"] == 1
 
 
-def test_files_that_cannot_be_read_do_not_take_the_database_with_them(daily, asha, a_day, engine, monkeypatch):
+def breaking_reads(source, monkeypatch):
     """In the middle of them, when some are kept already."""
-    for number in range(20):
-        (daily.storage.folder / f"{number}.jpg").write_bytes(bytes([number]) * 1000)
-    opened, count = type(daily.vault.uploads.source).opened, iter(range(100))
+    opened, count = source.opened, iter(range(100))
 
-    def breaking(source, path):
+    def breaking(self, path):
         if next(count) == 10:
             raise StorageError(f"{path} cannot be read: Input/output error")
-        return opened(source, path)
+        return opened(self, path)
 
-    monkeypatch.setattr(type(daily.vault.uploads.source), "opened", breaking)
+    monkeypatch.setattr(source, "opened", breaking)
+
+
+def breaking_lists(source, monkeypatch):
+    entries = source.entries
+
+    def breaking(self, skip):
+        yield from islice(entries(self, skip), 10)
+        raise StorageError("The folder of the storage cannot be listed: Input/output error")
+
+    monkeypatch.setattr(source, "entries", breaking)
+
+
+@pytest.mark.parametrize("break_it", [breaking_reads, breaking_lists])
+def test_files_that_cannot_be_read_do_not_take_the_database_with_them(daily, asha, a_day, engine, monkeypatch, break_it):
+    for number in range(20):
+        (daily.storage.folder / f"{number}.jpg").write_bytes(bytes([number]) * 1000)
+    break_it(FolderSource, monkeypatch)
     [(subject, text)] = a_day()
     assert subject == "Stored files are not backed up"
     assert "Input/output error" in text

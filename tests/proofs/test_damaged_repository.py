@@ -1,0 +1,115 @@
+"""Whatever is damaged in pgBackRest's repository: a restore from it is refused and the live data stay as they are, or it restores exactly
+what was backed up, where pgBackRest has another copy of what was spoilt, or nothing that is restored stood in it."""
+
+import hashlib
+import random
+from collections import Counter
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+import config
+from adapters.backups import make_vault
+from adapters.restores import make_restorer
+from domain.errors import DomainError
+from domain.restores.restorer import Order
+from tests.adapters.backups.archived import Archived, rests
+from tests.adapters.backups.conftest import FULL, INCREMENTAL, silent, wish
+from tests.servers.pgbackrest import STANZA
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+REFUSALS = {"BACKUP_CORRUPT", "PITR_GAP", "PITR_OUT_OF_RANGE", "BACKUP_ENGINE_UNAVAILABLE"}
+
+
+@pytest.fixture(scope="module")
+def portal(archived):
+    portal = Archived(archived)
+    yield portal
+    portal.close()
+
+
+@pytest.fixture
+def settings(portal, tmp_path):
+    return config.load(
+        {
+            "APP_ENV": "test",
+            "DATA_DIR": str(tmp_path),
+            "BACKUP_DIR": str(portal.server.folder / "restored-from-damaged"),
+            "DATABASE_URL": portal.url,
+            "PGBACKREST_STANZA": STANZA,
+            "PGBACKREST_CONFIG": str(portal.server.config),
+        }
+    )
+
+
+@pytest.fixture
+def vault(settings):
+    return make_vault(settings)
+
+
+def test_whatever_file_is_flipped_or_cut_the_live_data_stay_or_go_back_exactly(portal, settings, vault):
+    """Each file that was there when the restore was asked for, flipped or cut in turn: of the backup and the one it stands on, of the
+    archive, and the lists of both; what was copied of the cluster is flipped and cut."""
+    vault.create(wish(FULL), silent)
+    portal.mark("kept")
+    backup = vault.create(wish(INCREMENTAL), silent)
+    portal.mark("archived")
+    portal.server.pgbackrest("check")
+    portal.mark("live")
+    repository = portal.server.repository
+    files = sorted(path for path in repository.rglob("*") if path.is_file() and "backup.history" not in path.parts)
+    dice, found = random.Random(7), Counter()
+    for number, file in enumerate(files):
+        whole = file.read_bytes()
+        for cut in (False, True) if "bundle" in file.parts else (number % 2 == 1,):
+            at = dice.randrange(len(whole))
+            file.write_bytes(whole[:at] if cut else whole[:at] + bytes([whole[at] ^ 1 << dice.randrange(8)]) + whole[at + 1 :])
+            before = state(portal)
+            try:
+                restore(settings, portal, backup)
+            except DomainError as error:
+                assert error.code in REFUSALS, (file, error.code)
+                assert len(error.message) > 20
+                assert state(portal) == before, (file, at)
+                found[kind_of(file, repository), "refused"] += 1
+            else:
+                assert portal.markers() == {"kept"}, (file, at)
+                portal.mark("live")
+                found[kind_of(file, repository), "restored"] += 1
+            finally:
+                if not file.exists() or file.read_bytes() != whole:
+                    file.write_bytes(whole)
+            assert rests(vault) == []
+    print(dict(found))
+    assert found["bundle", "restored"] == 0
+    assert found["bundle", "refused"] == 2 * sum("bundle" in file.parts for file in files) > 4
+    restore(settings, portal, backup)
+    assert portal.markers() == {"kept"}
+
+
+def kind_of(file: Path, repository: Path) -> str:
+    """`bundle` is what was copied of the cluster; of all lists there is another copy."""
+    parts = file.relative_to(repository).parts
+    return parts[3] if parts[0] == "backup" and len(parts) > 3 else file.suffix if parts[0] == "archive" else parts[-1]
+
+
+def restore(settings, portal, backup):
+    portal.engine.dispose()
+    restorer = make_restorer(settings, make_vault(settings))
+    restorer.restore(Order(uuid4(), "Asha Rao", backup_id=backup.id), silent, lambda: None)
+    portal.engine.dispose()
+
+
+def state(portal):
+    """Every row of every table, and the portal's databases."""
+    whole = hashlib.sha256()
+    with portal.engine.connect() as connection:
+        for table in sorted(connection.dialect.get_table_names(connection)):
+            rows = sorted(str(row) for row in connection.execute(text(f'SELECT * FROM "{table}"')))
+            whole.update("\n".join([table, *rows]).encode())
+        names = connection.execute(text("SELECT datname FROM pg_database ORDER BY datname")).scalars().all()
+    portal.engine.dispose()
+    return whole.hexdigest(), names
