@@ -44,14 +44,18 @@ class Api(flask_smorest.Api):
 
     def __init__(self, app: Flask):
         self._undescribed: list[flask_smorest.Blueprint] = []
+        self._answers_are_described = False
         self._describing = RLock()
         super().__init__(app)
 
     @property
     def spec(self) -> APISpec:
         with self._describing:
-            while self._undescribed:
-                blueprint = self._undescribed.pop(0)
+            undescribed, self._undescribed = self._undescribed, []
+            if undescribed and not self._answers_are_described:
+                self._answers_are_described = True
+                super()._register_responses()
+            for blueprint in undescribed:
                 blueprint.register_views_in_doc(self, self._app, self._spec, name=blueprint.name, parameters=None)
                 self._spec.tag({"name": blueprint.name, "description": blueprint.description})
             return self._spec
@@ -64,6 +68,9 @@ class Api(flask_smorest.Api):
         self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
         self._app.register_blueprint(blueprint)
         self._undescribed.append(blueprint)
+
+    def _register_responses(self) -> None:
+        """One for each status there is: `spec` sees to them."""
 
     def _register_error_handlers(self) -> None:
         """Errors are web/problems' business; the library would turn the portal's pages into JSON."""
