@@ -18,6 +18,7 @@ def breaches(page: Page, views: Mapping[str, Callable[[], object]]) -> dict[str,
     A theme changes nothing but colours, so the dark one is asked about them alone.
     """
     found: dict[str, list[str]] = {}
+    page.add_init_script(AXE)
     for size in (WIDE, PHONE):
         page.set_viewport_size(size)  # type: ignore[arg-type]
         for name, show in views.items():
