@@ -102,10 +102,15 @@ class Catalog:
             shutil.rmtree(draft, ignore_errors=True)
 
     def keep(self, draft: Path, manifest: Manifest) -> None:
-        """The files in their place first, then the manifest."""
+        """The files in their place first, then the manifest; where that cannot be written, nothing of it stays."""
         draft.rename(self.files(manifest.id))
-        sync(self.folder)
-        self.write(manifest)
+        try:
+            sync(self.folder)
+            self.write(manifest)
+        except BaseException:
+            with suppress(OSError):
+                self.remove(manifest.id)
+            raise
 
     def write(self, manifest: Manifest) -> None:
         document = manifests.write(manifest, self.signing)
@@ -149,11 +154,15 @@ class Catalog:
 
 def write_whole(path: Path, content: bytes) -> None:
     draft = path.with_suffix(f".{os.getpid()}.part")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 
