@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import sqlite3
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID, uuid4
 
-from sqlalchemy.exc import DatabaseError, OperationalError
+import psycopg2
+from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from adapters.backups import lock
 from adapters.backups.catalog import Catalog
@@ -42,7 +44,14 @@ from domain.db import now
 from domain.errors import DomainError
 from domain.storage import Storage
 
+log = logging.getLogger(__name__)
+
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_SQLITE = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR_WRITE,  # a quota, or a limit on files
+    sqlite3.SQLITE_IOERR_SHMSIZE,  # nor room for the index of the log, which whoever opens the database first makes
+)
 SPARE = 1.2
 LONGEST_CHAIN = 30
 OLD = timedelta(hours=26)
@@ -184,7 +193,10 @@ class FolderVault(ABC):
                     look.place()
                 self.catalog.keep(draft, manifest)
             if removing:
-                self.remove_old()
+                try:
+                    self.remove_old()
+                except OSError as error:  # the backup that was just made is no worse for it
+                    log.warning("old backups stay for now: %s", error)
         return manifest
 
     def look_if_wanted(self, wish: Wish, draft: Path) -> tuple[Look | None, str | None]:
@@ -409,17 +421,19 @@ def full_disk_said() -> Iterator[None]:
     """A disk that runs full in the middle is said as one that was too small from the beginning."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in FULL_DISK:
-            raise
-        raise InsufficientStorage(TOOK_NO_MORE) from None
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):  # the latter: a quota, or a limit on files
+    except (OSError, sqlite3.OperationalError) as error:
+        if not tells_of_a_full_disk(error):
             raise
         raise InsufficientStorage(TOOK_NO_MORE) from None
 
 
 TOOK_NO_MORE = "The disk ran full, or took no more for another reason, and nothing half done is left. Free some space and try again."
+
+
+def tells_of_a_full_disk(error: BaseException | None) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) in FULL_SQLITE
+    return isinstance(error, OSError) and error.errno in FULL_DISK
 
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -441,6 +455,14 @@ def damage_said() -> Iterator[None]:
 def lost_database_said() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
-        reason = str(error.orig).strip().partition("\n")[0]
-        raise EngineUnavailable(f"The database went away ({reason}). What was half done does not count: try again.") from None
+    except (OperationalError, InterfaceError) as error:
+        if tells_of_a_full_disk(error.orig):
+            raise InsufficientStorage(TOOK_NO_MORE) from None
+        raise lost(error.orig) from None
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+        raise lost(error) from None
+
+
+def lost(error: BaseException | None) -> EngineUnavailable:
+    reason = str(error).strip().partition("\n")[0]
+    return EngineUnavailable(f"The database went away ({reason}). What was half done does not count: try again.")

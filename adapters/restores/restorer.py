@@ -98,7 +98,7 @@ class LiveRestorer:
     def restore(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
         assert order.backup_id is not None
         manifest = self.vault.get(order.backup_id)
-        with self.vault.one_operation():
+        with full_disk_said(), lost_database_said(), self.vault.one_operation():
             self.recover_alone()
             progress(2, "Checking key, space and schema")
             self.check_alone(manifest, order.moment)
@@ -126,7 +126,7 @@ class LiveRestorer:
     def roll_back(self, order: Order, progress: Progress, past_return: Callable[[], None]) -> None:
         undone = order.undone_id
         assert undone is not None
-        with self.vault.one_operation():
+        with full_disk_said(), lost_database_said(), self.vault.one_operation():
             self.recover_alone()
             url = self.swap.previous_url(undone)
             restore = self.row(undone)
@@ -214,22 +214,29 @@ class LiveRestorer:
         except SQLAlchemyError:
             log.error("restore %s: the database does not answer; `flask backup recover` says on which side of the swap it stands", order.id)
             return
-        if swapped:
+        if swapped or not self.dropped_stage(order.id):
             return
-        with suppress(Exception):
-            self.swap.drop_stage(order.id)
         with suppress(OSError):
             journal.step("failed", reason=f"{type(error).__name__}: {error}"[:500])
 
+    def dropped_stage(self, restore_id: UUID) -> bool:
+        """Where that cannot be done now, the journal must not end: whoever recovers tries again."""
+        try:
+            self.swap.drop_stage(restore_id)
+        except Exception as error:  # noqa: BLE001  -- of the disk or of the database: another one is being told already
+            log.warning("restore %s: what was put together is left for the next start to remove: %s", restore_id, error)
+            return False
+        return True
+
     def conclude(self, restore_id: UUID, journal: Journal, progress: Progress) -> None:
         """The swap is made: what is left can be done again by whoever comes after a crash."""
-        with suppress(Exception):
-            self.swap.drop_stage(restore_id)
+        dropped = self.dropped_stage(restore_id)
         self.forget_cached()
         if journal.wants_uploads:
             journal.step("bringing back files")
             self.bring_back_files(restore_id, progress)
-        journal.step("done")
+        if dropped:
+            journal.step("done")
 
     def bring_back_files(self, restore_id: UUID, progress: Progress) -> None:
         """Files that the storage lacks are added, none is changed; what cannot be brought back is told, and does not undo the restore."""
@@ -265,7 +272,7 @@ class LiveRestorer:
         return next(Journal(self.folder / str(restore_id)).steps(), None) is not None
 
     def recover(self) -> Sequence[Side]:
-        with self.vault.one_operation():
+        with full_disk_said(), lost_database_said(), self.vault.one_operation():
             return self.recover_alone()
 
     def recover_alone(self) -> list[Side]:
