@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from domain.backups import manifest as manifests
-from domain.backups.errors import BackupCorrupt, BackupNotFound
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, BackupNotFound
 from domain.backups.manifest import Manifest
 
 UNFINISHED = ".unfinished"
@@ -26,14 +26,14 @@ class Catalog:
     The files have a copy of it among them: from that a manifest that was lost is entered again.
     """
 
-    def __init__(self, folder: Path, signing: bytes):
-        self.folder, self.signing = folder, signing
+    def __init__(self, folder: Path, signing: bytes, fingerprint: str | None):
+        self.folder, self.signing, self.fingerprint = folder, signing, fingerprint
         self.seen: dict[Path, tuple[Mark, Manifest]] = {}
 
     def list(self) -> Sequence[Manifest]:
         found = []
         for path in self.documents():
-            with suppress(BackupCorrupt, BackupNotFound):
+            with suppress(BackupCorrupt, BackupKeyMismatch, BackupNotFound):
                 found.append(self.glance(path))
         return sorted(found, key=lambda manifest: (manifest.snapshot_at, str(manifest.id)), reverse=True)
 
@@ -42,7 +42,7 @@ class Catalog:
         for path in self.documents():
             try:
                 self.glance(path)
-            except BackupCorrupt:
+            except (BackupCorrupt, BackupKeyMismatch):
                 names.append(path.stem)
             except BackupNotFound:  # removed a moment ago
                 pass
@@ -72,7 +72,7 @@ class Catalog:
 
     def read(self, path: Path) -> Manifest:
         try:
-            manifest = manifests.read(path.read_bytes(), self.signing)
+            manifest = manifests.read(path.read_bytes(), self.signing, self.fingerprint)
         except FileNotFoundError:
             raise BackupNotFound from None
         except OSError as error:
@@ -119,9 +119,9 @@ class Catalog:
             write_whole(self.files(manifest.id) / COPY, document)
 
     def read_copy(self, backup_id: UUID) -> Manifest:
-        """The manifest as the backup's own folder has it. Raises BackupNotFound, BackupCorrupt."""
+        """The manifest as the backup's own folder has it. Raises BackupNotFound, BackupCorrupt, BackupKeyMismatch."""
         try:
-            manifest = manifests.read((self.files(backup_id) / COPY).read_bytes(), self.signing)
+            manifest = manifests.read((self.files(backup_id) / COPY).read_bytes(), self.signing, self.fingerprint)
         except FileNotFoundError:
             raise BackupNotFound from None
         except OSError as error:

@@ -36,6 +36,7 @@ from domain.backups.errors import (
     PitrNotSupported,
     TargetBeforeBackup,
     UploadsUnreadable,
+    made_with_another,
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
@@ -68,7 +69,7 @@ class FolderVault(ABC):
 
     def __init__(self, folder: Path, key: Key | None, app_version: str):
         self.folder, self.key, self.app_version = folder, key, app_version
-        self.catalog = Catalog(folder, signing_key(key))
+        self.catalog = Catalog(folder, signing_key(key), key and key.fingerprint)
         self.uploads: Uploads | None = None
 
     def with_uploads(self, storage: Storage) -> Self:
@@ -372,12 +373,7 @@ class FolderVault(ABC):
         if manifest.engine is not self.engine:
             raise EngineMismatch(f"This is a backup of {manifest.engine}, and the portal runs on {self.engine}.")
         if manifest.key_fingerprint != self.fingerprint:
-            raise BackupKeyMismatch(
-                "The backup was made with another key than BACKUP_KEY_FILE holds: set it to the file with the key "
-                f"whose fingerprint is {manifest.key_fingerprint}."
-                if manifest.encrypted
-                else "The backup was made without a key: unset BACKUP_KEY_FILE to open it."
-            )
+            raise made_with_another(manifest.key_fingerprint)
 
     def examine(self) -> Sequence[Finding]:
         """What backups need, for `flask backup check` and `flask doctor`."""

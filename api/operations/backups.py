@@ -82,13 +82,17 @@ OPERATIONS = {
     ),
     "backups.show": Operation(
         answers={200: success({**BACKUP, "row_counts": {"refund_requests": 1234, "payments": 20456}, "audit_head": f"10234:{'3f' * 32}"})},
-        refusals=(Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),),
+        refusals=(
+            Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),
+            Refusal(409, "BACKUP_KEY_MISMATCH", "The backup was made with another key than BACKUP_KEY_FILE holds."),
+        ),
     ),
     "backups.verify": Operation(
         answers={200: success({"job_id": JOB_ID, "status": "pending", "type": "backup_verify", "metadata": {"backup_id": BACKUP["id"]}})},
         refusals=(
             Refusal(409, "OPERATION_IN_PROGRESS", "A backup or restore runs already: wait until it has ended, or cancel it."),
             Refusal(409, "BACKUP_CORRUPT", "The backup's manifest cannot be read: it was cut or written over."),
+            Refusal(409, "BACKUP_KEY_MISMATCH", "The backup was made with another key than BACKUP_KEY_FILE holds."),
         ),
     ),
 }

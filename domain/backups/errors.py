@@ -27,6 +27,15 @@ class BackupKeyMismatch(Conflict):
     code, settled = "BACKUP_KEY_MISMATCH", False
 
 
+def made_with_another(fingerprint: str | None) -> BackupKeyMismatch:
+    if fingerprint is None:
+        return BackupKeyMismatch("The backup was made without a key: unset BACKUP_KEY_FILE to open it.")
+    return BackupKeyMismatch(
+        "The backup was made with another key than BACKUP_KEY_FILE holds: set it to the file with the key "
+        f"whose fingerprint is {fingerprint}."
+    )
+
+
 class EngineMismatch(DomainError):
     status, code = 422, "ENGINE_MISMATCH"
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from domain.backups.errors import BackupCorrupt
+from domain.backups.errors import BackupCorrupt, made_with_another
 
 FORMAT = 1
+FINGERPRINT = re.compile("[0-9a-f]{16}")
 
 
 class BackupType(StrEnum):
@@ -107,14 +109,17 @@ def write(manifest: Manifest, key: bytes) -> bytes:
     return json.dumps({**facts, "signature": signature(facts, key)}, indent=1).encode() + b"\n"
 
 
-def read(document: bytes, key: bytes) -> Manifest:
-    """The manifest in the document. Raises BackupCorrupt if it is not exactly what was written."""
+def read(document: bytes, key: bytes, fingerprint: str | None) -> Manifest:
+    """The manifest in the document. Raises BackupCorrupt if it is not exactly what was written, BackupKeyMismatch where that is to be
+    expected, since it names another key than ours, which has that fingerprint."""
     try:
         facts = json.loads(document)
         signed = facts.pop("signature")
     except (ValueError, KeyError, AttributeError, TypeError):
         raise BackupCorrupt("The backup's manifest cannot be read: it was cut or written over.") from None
     if not isinstance(signed, str) or not hmac.compare_digest(signed.encode(), signature(facts, key).encode()):
+        if names_another(facts, fingerprint):
+            raise made_with_another(facts.get("key_fingerprint"))
         raise BackupCorrupt("The backup's manifest was changed, or was signed with another key than BACKUP_KEY_FILE holds.")
     if facts.get("format") != FORMAT:
         raise BackupCorrupt(f"The backup's manifest has format {facts.get('format')!r}; this version of the portal reads {FORMAT}.")
@@ -136,6 +141,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, UUID | StrEnum):
         return str(value)
     return value
+
+
+def names_another(facts: dict[str, Any], fingerprint: str | None) -> bool:
+    """What pgBackRest stores is encrypted with a passphrase of its own, which signs nothing."""
+    named, archive = facts.get("key_fingerprint"), facts.get("archive")
+    if isinstance(archive, dict) and archive.get("tool"):
+        return False
+    return named != fingerprint and (named is None or bool(isinstance(named, str) and FINGERPRINT.fullmatch(named)))
 
 
 def built(facts: dict[str, Any]) -> Manifest:
