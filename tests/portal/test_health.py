@@ -7,8 +7,10 @@ import pytest
 from flask import g
 from sqlalchemy import text
 
+import config
 from domain.access import SYSTEM
 from domain.db import now
+from domain.health import storage_usage
 from domain.jobs import workers
 from domain.traffic import writing
 from domain.traffic.recording import Batch
@@ -48,6 +50,15 @@ def test_the_services_and_the_last_day(mira, made, session, well):
     assert poll.status_code == 200
     assert '<hx-partial hx-target="#health"' in poll.text and "<html" not in poll.text
     assert mira.open(POLL).text.count("<html") == 1
+
+
+def test_what_backups_take_up_on_disk_is_on_the_page(mira, session, settings, well):
+    folder = config.load(settings).backup_dir
+    for part, size in (("", 5_212_000_000), ("archive", 208_000_000), ("uploads", 0)):
+        storage_usage.note(session, storage_usage.of_backups(folder, part), files=3, size=size)
+    session.commit()
+    page = " ".join(re.sub(r"<[^>]+>", " ", mira.open(PAGE).text).split())
+    assert "On disk 5.2 GB Of it the archive 208 MB" in page
 
 
 def test_what_is_ill_comes_first_with_its_reason(mira):
