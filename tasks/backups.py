@@ -19,7 +19,7 @@ ANOTHER_TURN = Again(5, "Waits for another backup or restore to end")
 
 
 def backup(work: Work) -> Outcome:
-    asked = work.job.payload
+    asked, uploads = work.job.payload, work.job.payload.get("include_uploads", False)
     with work.context.sessions() as session:
         creator = session.get(Admin, work.job.creator_id) if work.job.creator_id else None
     wish = Wish(
@@ -28,7 +28,7 @@ def backup(work: Work) -> Outcome:
         description=asked.get("description"),
         created_by=creator.name if creator else "System",
         job_id=work.job.id,
-        uploads=asked.get("include_uploads", False),
+        uploads=work.context.config.backup_uploads if uploads is None else uploads,
         uploads_if_possible=work.job.creator_id is None,
     )
     try:

@@ -146,7 +146,7 @@ def enter(session: Session, order: Order, facts: Facts) -> Restore:
         session.execute(update(Restore).where(Restore.id == order.undone_id).values(rolled_back_at=moment, kept_until=None))
     actor = Actor(admin_id=order.requested_by_id, name=order.requested_by, permissions=frozenset())
     audit.record(session, actor, "restore.completed", restore, **told(restore))
-    anew = {"backup_type": "full", "include_uploads": False, "description": "The first after a restore"}
+    anew = {"backup_type": "full", "include_uploads": None, "description": "The first after a restore"}  # None: as those made by itself
     for job in (
         enqueue(session, RESTORE_CHECK.name, subject_id=order.id, metadata={"restore_id": str(order.id)}),
         enqueue(session, BACKUP.name, subject_id=uuid4(), metadata=anew),
