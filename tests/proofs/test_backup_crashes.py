@@ -3,8 +3,6 @@
 import hashlib
 import os
 import shutil
-import subprocess
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -15,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from domain import audit
 from domain.access import SYSTEM
-from domain.errors import DomainError
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, new_key, silent, wish
 from tests.factories import make_refund
-from tests.proofs.attempts import Vault, attempt
+from tests.proofs import disks
+from tests.proofs.attempts import CHANGING, Vault, assert_all_reached, attempt, part_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -76,79 +74,148 @@ def type(request, database_url):
     return request.param if database_url.startswith("sqlite") else FULL
 
 
-@pytest.mark.parametrize(
+ENGINES = pytest.mark.parametrize(
     ("database_url", "type"),
     [("sqlite", FULL), ("sqlite", INCREMENTAL), ("postgresql", FULL)],
     indirect=True,
     ids=["sqlite-full", "sqlite-incremental", "postgresql-full"],
 )
-def test_killed_at_any_step_it_is_whole_or_not_there(vault, type, engine):
-    opened = vault.open()
-    before = names(opened)
-    bytes_before = digests(vault.folder, before)
-    survived, steps = 0, 0
-    for steps in range(1, MANY, stride(opened)):
-        known = names(opened)
-        change(engine, vault.storage)
-        outcome = attempt(vault, "create", asked(type), die_at=steps)
-        if not outcome.died:
-            assert outcome.error is None
-            break
-        assert not opened.busy()
-        assert opened.damaged() == []
-        new = names(opened) - known
-        survived += len(new)
+PARTS = 2
+"""Of the steps, which several processes share."""
+
+
+class Folder:
+    """The backups that there are; `put_back` makes them again what they were."""
+
+    def __init__(self, vault):
+        self.vault, self.opened, self.aside = vault, vault.open(), vault.folder.with_name("aside")
+        shutil.copytree(vault.folder, self.aside)
+        self.names, self.files = names(self.opened), left_in(vault.folder)
+        self.digests = digests(vault.folder, self.names)
+        self.seen = set()
+
+    def put_back(self):
+        disks.put_back(self.vault.folder, self.aside)
+
+    def tries(self, part, act, about, fault, parts=PARTS, **more):
+        """Each step of the part with what came of it; everything is as it was before each."""
+        whole = attempt(self.vault, act, about, **more)
+        assert whole.error is None
+        self.put_back()
+        chosen = part_of(whole.asking() if fault == "cut_at" else whole.changing(), part, parts)
+        missed = []
+        for step in chosen:
+            outcome = attempt(self.vault, act, about, **{fault: step}, **more)
+            if outcome.struck:
+                yield step, outcome
+            else:
+                missed.append(step)
+            self.put_back()
+        assert_all_reached(missed)
+        print(f"{fault} at each of {len(chosen) - len(missed)} of {len(whole.steps)} steps")
+
+    def as_before(self):
+        """What there was is as it was; answers what is new, which is whole."""
+        assert not self.opened.busy()
+        assert self.opened.damaged() == []
+        assert digests(self.vault.folder, self.names) == self.digests
+        new = names(self.opened) - self.names
         for backup_id in new:
-            assert opened.verify(UUID(backup_id), silent).verified.ok
-    assert 30 < steps < MANY - 1
-    again = opened.create(asked(type), silent)
-    assert len(names(opened)) == len(before) + survived + 2
-    assert before | {str(again.id)} <= names(opened)
-    assert digests(vault.folder, before) == bytes_before
-    nothing_more_is_left(opened)
-    print(f"killed at each of {steps - 1} steps; after {survived} of them the backup had come to be")
+            assert self.opened.verify(UUID(backup_id), silent).verified.ok
+        return new
+
+    def again(self, type):
+        """Another one can be made at once, and nothing else is left then: tried once for each kind of rests."""
+        left = tuple(sorted(CHANGING.sub("*", str(path.relative_to(self.vault.folder))) for path in self.vault.folder.rglob("*")))
+        if left not in self.seen:
+            self.seen.add(left)
+            new = names(self.opened)
+            made = self.opened.create(asked(type), silent)
+            assert names(self.opened) == new | {str(made.id)}
+            nothing_more_is_left(self.opened)
 
 
-MANY = 200
-
-
-def stride(opened):
-    """Each step, of which SQLite takes some in a millisecond; every fourth where each try takes a second."""
-    return 1 if opened.engine == "sqlite" else 4
+@ENGINES
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_any_step_it_is_whole_or_not_there(vault, type, part):
+    folder, survived = Folder(vault), 0
+    for _ in folder.tries(part, "create", asked(type), "die_at"):
+        survived += len(folder.as_before())
+        folder.again(type)
+    assert survived
+    print(f"after {survived} of them the backup had come to be")
 
 
 @pytest.mark.parametrize(
     ("database_url", "type"), [("sqlite", INCREMENTAL), ("postgresql", FULL)], indirect=True, ids=["sqlite", "postgresql"]
 )
-def test_killed_while_old_ones_are_removed_what_is_listed_is_whole(vault, type, engine, monkeypatch):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_while_old_ones_are_removed_what_is_listed_is_whole(vault, type, part, monkeypatch):
     monkeypatch.setattr("domain.backups.retention.KEPT_FULLS", 1)
-    opened = vault.open()
-    opened.create(asked(FULL), silent)  # what there was before goes
-    for steps in range(1, MANY, stride(opened)):
-        change(engine, vault.storage)
-        if not attempt(vault, "create", asked(FULL), die_at=30 + steps, kept=1).died:
-            break
-        assert opened.damaged() == []
-        for listed in opened.list():
-            assert opened.verify(listed.id, silent).verified.ok
-        opened.prune()
-        assert len(opened.list()) == 1
-        nothing_more_is_left(opened)
-    assert 15 < steps < MANY - 1
-    nothing_more_is_left(opened)
+    folder, removed = Folder(vault), 0
+    for _ in folder.tries(part, "create", asked(FULL), "die_at", kept=1):
+        assert folder.opened.damaged() == []
+        if names(folder.opened) >= folder.names:
+            continue  # it died before that
+        removed += 1
+        for listed in folder.opened.list():
+            assert folder.opened.verify(listed.id, silent).verified.ok
+        folder.opened.prune()
+        assert len(folder.opened.list()) == 1
+        nothing_more_is_left(folder.opened)
+    assert removed
 
 
-def test_killed_while_it_verifies_it_says_what_it_said_before_or_what_was_found(vault):
-    opened = vault.open()
-    newest = opened.list()[0]
-    for steps in range(1, MANY, stride(opened)):
-        if not attempt(vault, "verify", newest.id, die_at=steps).died:
-            break
-        assert replace(opened.get(newest.id), verified=newest.verified) == newest
-        assert opened.get(newest.id).verified.ok
-    assert 10 < steps < MANY - 1
-    opened.prune()
-    nothing_more_is_left(opened)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_while_it_verifies_it_says_what_it_said_before_or_what_was_found(vault, part):
+    folder = Folder(vault)
+    newest = folder.opened.list()[0]
+    for _ in folder.tries(part, "verify", newest.id, "die_at"):
+        assert folder.opened.damaged() == []
+        assert replace(folder.opened.get(newest.id), verified=newest.verified) == newest
+        assert folder.opened.get(newest.id).verified.ok
+        folder.opened.prune()
+        nothing_more_is_left(folder.opened)
+
+
+@ENGINES
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_disk_full_from_any_step_on_fails_the_backup_in_words(vault, type, part):
+    """Of the steps that ask PostgreSQL something, none asks our disk."""
+    folder, failed = Folder(vault), 0
+    with disks.own_disk(vault.folder) as own:
+        folder.put_back()
+        for step, outcome in folder.tries(part, "create", asked(type), "full_at", disks=(vault.folder,) * own):
+            disks.free_again(vault.folder)
+            assert outcome.error in (None, "INSUFFICIENT_STORAGE"), (step, outcome.error)
+            new = folder.as_before()
+            assert len(new) == (outcome.error is None), step
+            if outcome.error:
+                failed += 1
+                assert left_in(vault.folder) == folder.files, step
+            folder.again(type)
+    assert failed
+    print(f"{failed} of them failed")
+
+
+@pytest.mark.parametrize(("database_url", "type"), [("postgresql", FULL)], indirect=True)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_connection_lost_at_any_step_fails_the_backup_and_leaves_nothing(vault, type, engine, part):
+    folder, failed = Folder(vault), 0
+    for step, outcome in folder.tries(part, "create", asked(type), "cut_at"):
+        assert outcome.error in (None, "BACKUP_ENGINE_UNAVAILABLE"), (step, outcome.error)
+        new = folder.as_before()
+        assert len(new) == (outcome.error is None), step
+        if outcome.error:
+            failed += 1
+            assert left_in(vault.folder) == folder.files, step
+        folder.again(type)
+    assert failed
+    print(f"{failed} of them failed")
+    assert folder.opened.create(asked(type), silent)
+    nothing_more_is_left(folder.opened)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_check\\_%'")) == 0
 
 
 def test_a_file_that_may_not_grow_fails_the_backup_in_words(vault, engine):
@@ -171,86 +238,23 @@ def test_a_file_that_may_not_grow_fails_the_backup_in_words(vault, engine):
     nothing_more_is_left(opened)
 
 
-def test_a_disk_that_runs_full_fails_the_backup_in_words(vault, engine):
-    opened = vault.open()
-    type, refused = other_type(opened), 0
-    with small_disk(vault.folder) as resize:
-        for free in [int(4096 * 1.2**number) for number in range(38)]:
-            change(engine, vault.storage)
-            before, files = names(opened), left_in(vault.folder)
-            most = resize(free)
-            error = attempt(vault, "create", asked(type), most_bytes=most).error
-            assert error in (None, "INSUFFICIENT_STORAGE"), (free, error)
+def test_a_disk_that_runs_full_fails_the_backup_in_words(vault):
+    """At each size of what is left to it."""
+    folder, refused = Folder(vault), 0
+    type = other_type(folder.opened)
+    with disks.own_disk(vault.folder) as own:
+        first, *_ = attempt(vault, "create", asked(type)).steps
+        for room in [int(4096 * 1.2**number) for number in range(38)]:
+            folder.put_back()
+            error = attempt(vault, "create", asked(type), full_at=first, disks=(vault.folder,) * own, room=room).error
+            disks.free_again(vault.folder)
+            assert error in (None, "INSUFFICIENT_STORAGE"), (room, error)
+            assert len(folder.as_before()) == (error is None)
             if error:
                 refused += 1
-                assert left_in(vault.folder) == files
-                assert names(opened) == before
-        resize(200_000_000)
+                assert left_in(vault.folder) == folder.files
         assert 10 < refused < 38
-        for backup_id in names(opened):
-            assert opened.verify(UUID(backup_id), silent).verified.ok
-        assert opened.create(asked(type), silent)
-        nothing_more_is_left(opened)
-
-
-@contextmanager
-def small_disk(folder):
-    """A disk of its own for the folder, which can be made to have so many bytes free. Where that takes more than we may, a limit on the
-    size of files has to do: `resize` answers it."""
-    if os.geteuid() != 0:
-        yield lambda free: free
-        return
-    aside = folder.with_name("aside")
-    folder.rename(aside)
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100m", "tmpfs", folder], check=True)
-    try:
-        shutil.copytree(aside, folder, dirs_exist_ok=True)
-
-        def resize(free):
-            found = os.statvfs(folder)
-            used = (found.f_blocks - found.f_bfree) * found.f_frsize
-            subprocess.run(["mount", "-o", f"remount,size={used + free}", folder], check=True)
-
-        yield resize
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_a_lost_connection_fails_the_backup_and_leaves_nothing(vault, engine):
-    """The server ends every connection to the database, and every one to the database beside it, at each stage in turn."""
-    opened = vault.open()
-    stages = []
-    opened.create(asked(FULL), lambda percent, stage: stages.append(stage))
-    files = left_in(vault.folder)
-    lost = []
-    for stage in dict.fromkeys(stages):
-
-        def told(percent, now, stage=stage):
-            if now == stage:
-                end_connections(engine)
-
-        try:
-            opened.create(asked(FULL), told)
-        except DomainError as error:
-            lost.append(error.code)
-            assert left_in(vault.folder) == files
-        else:  # there was none at that stage
-            files = left_in(vault.folder)
-    assert lost
-    assert set(lost) == {"BACKUP_ENGINE_UNAVAILABLE"}
-    assert opened.create(asked(FULL), silent)
-    nothing_more_is_left(opened)
-    with engine.connect() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM pg_database WHERE datname LIKE '%\\_check\\_%'")) == 0
-
-
-def end_connections(engine):
-    with engine.connect() as connection:
-        connection.execute(
-            text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()")
-        )
+        folder.again(type)
 
 
 def nothing_more_is_left(opened):

@@ -22,6 +22,7 @@ from domain.backups.manifest import plain
 from domain.restores.restorer import Order
 from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, silent, wish
+from tests.proofs import attempts
 from tests.servers.pgbackrest import STANZA, DistantPostgres
 from tests.waiting import wait_until
 
@@ -117,6 +118,62 @@ def test_a_killed_process_leaves_a_server_and_programs_that_the_next_one_ends(po
         assert rests(vault) == []
         stored.append(made.archive["label"])
         assert labels(vault) == stored
+
+
+STRIDE = 24
+"""Of our own process's steps every so manieth: each try is followed by a whole one, which takes seconds."""
+
+
+@pytest.fixture
+def own(portal):
+    server = portal.server
+    return attempts.Archived(portal.url, server.folder / f"backups-{uuid4()}", portal.key_file, server.folder, config=server.config)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fault", ["die_at", "cut_at"])
+def test_killed_or_cut_off_at_a_step_a_backup_is_whole_or_not_there(own, fault):
+    vault = own.open()
+    vault.create(wish(FULL), silent)
+    sides = []
+    whole = attempts.attempt(own, "create", wish(INCREMENTAL))
+    for step in attempts.part_of(whole.asking() if fault == "cut_at" else whole.changing(), 0, STRIDE):
+        before, stored = vault.list(), labels(vault)
+        outcome = attempts.attempt(own, "create", wish(INCREMENTAL), **{fault: step})
+        if not outcome.struck:
+            continue
+        assert vault.damaged() == []
+        new = [each for each in vault.list() if each not in before]
+        assert outcome.died or (outcome.error in CUT_OFF if not new else outcome.error is None), (step, outcome.error)
+        assert outcome.died or rests(vault) == []
+        again = vault.create(wish(INCREMENTAL), silent)
+        assert rests(vault) == []
+        assert labels(vault) == [*stored, *(each.archive["label"] for each in [*new, again])]
+        sides.append(bool(new))
+    assert False in sides
+    assert vault.verify(vault.list()[0].id, silent).verified.ok
+    print(f"{fault} at {len(sides)} steps, after {sum(sides)} of them the backup had come to be")
+
+
+CUT_OFF = ("BACKUP_ENGINE_UNAVAILABLE",)
+
+
+@pytest.mark.timeout(1800)
+def test_killed_at_a_step_of_staging_it_leaves_nothing_that_the_next_one_does_not_end(portal, own):
+    vault = own.open()
+    full = vault.create(wish(FULL), silent)
+    kept = portal.mark(f"kept {uuid4()}")
+    portal.mark(f"not this one {uuid4()}")
+    expected = portal.staged(vault, full, kept)
+
+    def staging():
+        return full, kept, portal.server.own_database(f"staged_{uuid4().hex}")
+
+    for step in attempts.part_of(attempts.attempt(own, "stage", staging()).changing(), 0, STRIDE):
+        if attempts.attempt(own, "stage", staging(), die_at=step).died:
+            vault.prune()
+            assert rests(vault) == []
+            assert portal.staged(vault, full, kept) == expected
 
 
 def test_the_live_data_goes_back_to_a_moment_and_forth_again(portal, tmp_path):

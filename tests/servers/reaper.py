@@ -1,7 +1,7 @@
 """Stops whatever a test run left running, also when the run itself was killed.
 
-The run holds a pipe to this process. When the pipe closes, for whatever reason, the reaper kills the process groups and
-removes the folders that were announced on it and not taken back.
+The run holds a pipe to this process. When the pipe closes, for whatever reason, the reaper kills the process groups, unmounts the disks
+and removes the folders that were announced on it and not taken back.
 """
 
 import atexit
@@ -17,7 +17,7 @@ _reaper: subprocess.Popen[str] | None = None
 
 
 def watch(kind: str, name: object) -> None:
-    """Announce a process group ("group") or a folder ("folder")."""
+    """Announce a process group ("group"), a disk by where it is mounted ("disk"), or a folder ("folder")."""
     _say("watch", kind, name)
 
 
@@ -52,6 +52,8 @@ def main() -> None:
         if kind == "group":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(int(name), signal.SIGKILL)
+        elif kind == "disk":
+            subprocess.run(["umount", "-l", name], check=False)
         else:
             shutil.rmtree(name, ignore_errors=True)
 
