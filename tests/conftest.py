@@ -140,6 +140,10 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+BEGUN_FIRST = {"browser", "processes", "pgbackrest"}
+"""Of what takes seconds none is begun last, while all other processes are done and wait for it."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the servers they use, and set aside those whose programs this machine lacks."""
     absent = {tool.marker: tool for tool in missing()}
@@ -153,6 +157,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("postgresql")
         for tool in {absent[marker.name] for marker in item.iter_markers() if marker.name in absent}:
             item.add_marker(pytest.mark.skip(reason=f"needs {tool.name}: apt-get install {tool.package}"))
+    items.sort(key=lambda item: BEGUN_FIRST.isdisjoint(marker.name for marker in item.iter_markers()))
 
 
 class _Plain:

