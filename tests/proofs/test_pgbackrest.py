@@ -120,8 +120,12 @@ def test_a_killed_process_leaves_a_server_and_programs_that_the_next_one_ends(po
         assert labels(vault) == stored
 
 
-STRIDE = 24
-"""Of our own process's steps every so manieth: each try is followed by a whole one, which takes seconds."""
+TRIES = 8
+"""Of our own process's steps so many, spread evenly: each takes seconds, and a whole backup follows it."""
+
+
+def spread(steps):
+    return steps[:: max(1, len(steps) // TRIES)]
 
 
 @pytest.fixture
@@ -137,7 +141,7 @@ def test_killed_or_cut_off_at_a_step_a_backup_is_whole_or_not_there(own, fault):
     vault.create(wish(FULL), silent)
     sides = []
     whole = attempts.attempt(own, "create", wish(INCREMENTAL))
-    for step in attempts.part_of(whole.asking() if fault == "cut_at" else whole.changing(), 0, STRIDE):
+    for step in spread(whole.asking() if fault == "cut_at" else whole.changing()):
         before, stored = vault.list(), labels(vault)
         outcome = attempts.attempt(own, "create", wish(INCREMENTAL), **{fault: step})
         if not outcome.struck:
@@ -169,7 +173,7 @@ def test_killed_at_a_step_of_staging_it_leaves_nothing_that_the_next_one_does_no
     def staging():
         return full, kept, portal.server.own_database(f"staged_{uuid4().hex}")
 
-    for step in attempts.part_of(attempts.attempt(own, "stage", staging()).changing(), 0, STRIDE):
+    for step in spread(attempts.attempt(own, "stage", staging()).changing()):
         if attempts.attempt(own, "stage", staging(), die_at=step).died:
             vault.prune()
             assert rests(vault) == []
