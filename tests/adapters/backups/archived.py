@@ -5,7 +5,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.orm import Session
 
 import migrations
@@ -31,7 +31,7 @@ class Archived:
         self.key = new_key(server.folder, self.key_file.name)
         self.url = server.own_database(f"portal_{next(NUMBERS)}")
         migrations.upgrade(self.url)
-        self.engine = create_engine(driver_url(self.url))
+        self.engine = create_engine(driver_url(self.url), poolclass=NullPool)  # some tests end every connection there is
         with self.engine.begin() as connection:
             connection.execute(text("CREATE TABLE markers (name text PRIMARY KEY)"))
         with Session(self.engine) as session:
