@@ -162,7 +162,7 @@ class SqliteVault(FolderVault):
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime:
         target = Path(make_url(url).database or "")
         way = self.archive.way_to(manifest, moment)
-        self.put_together(way.manifest, target, {}, progress)
+        self.put_together(way.manifest, target, {}, progress, checked=way.base is not None)
         compare_bytes(way.manifest, target, progress)  # whoever makes it live checks what it has become by then
         return way.go(target, progress)
 
@@ -196,13 +196,16 @@ class SqliteVault(FolderVault):
         self.archive.prune()
         return removed
 
-    def put_together(self, manifest: Manifest, target: Path, elsewhere: dict[object, Path], progress: Progress) -> None:
-        """Write the database as the backup has it. `elsewhere`: where the files of backups are that are not in the catalog yet."""
+    def put_together(
+        self, manifest: Manifest, target: Path, elsewhere: dict[object, Path], progress: Progress, *, checked: bool = False
+    ) -> None:
+        """Write the database as the backup has it. `elsewhere`: where the files of backups are that are not in the catalog yet. `checked`:
+        what is stored was just read."""
         chain = self.chain(manifest)
         for place, each in enumerate(chain):
             progress(76 + 14 * place / len(chain), f"Putting together {place + 1} of {len(chain)}")
             folder = elsewhere.get(each.id) or self.catalog.files(each.id)
-            if each.id not in elsewhere:
+            if each.id not in elsewhere and not checked:
                 self.check_stored(each)
             if each.effective_type is BackupType.FULL:
                 with target.open("wb") as file:
