@@ -6,6 +6,7 @@ The dump and what it is compared with are of one moment: pg_dump is given the sn
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import subprocess
@@ -20,17 +21,22 @@ from threading import Event
 from typing import IO, Any
 from uuid import UUID
 
+import psycopg2
+from psycopg2 import errors
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from adapters import databases
 from adapters.backups.sealing import THREADS, Hashing, Key, seal, unseal
 from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, EngineMismatch, EngineUnavailable, IncrementalNotSupported
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
 from domain.backups.vault import Finding, Progress, Wish
 from domain.db import driver_url, now
+
+log = logging.getLogger(__name__)
 
 STORED = 0.7  # of the database, at most, for what is kept
 TOOLS = ("pg_dump", "pg_restore")
@@ -161,20 +167,27 @@ class DumpVault(FolderVault):
         for name in names:
             self.drop(name)
         name = f"{ours}{backup_id.hex}"
-        self.administer(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        with self.administering() as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
         try:
             yield self.url.set(database=name)
         finally:
             self.drop(name)
 
     def drop(self, name: str) -> None:
-        self.administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        """Who looks into every database may be in this one: then it is dropped before the next is made."""
+        with self.administering() as connection, connection.connection.cursor() as cursor:
+            try:
+                databases.drop(cursor, name)
+            except errors.ObjectInUse as error:
+                log.warning("a database in which a backup was checked stays until the next one: %s", error)
 
-    def administer(self, statement: str) -> None:
+    @contextmanager
+    def administering(self) -> Iterator[Connection]:
         try:
             with connected(self.url, isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(text(statement))
-        except SQLAlchemyError as error:
+                yield connection
+        except (SQLAlchemyError, psycopg2.Error) as error:
             reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
             raise EngineUnavailable(
                 f"A database to check the backup in cannot be made ({reason}). Grant it: ALTER ROLE ... CREATEDB"

@@ -1,8 +1,8 @@
 """PostgreSQL: the restored data are in a database beside the live one, and two renames in one transaction exchange them.
 
     first rename: it keeps new connections out, and waits until nobody is connected -> everybody else is disconnected
-    -> alone with the live data: carry what came late -> leave, too -> second rename: it waits as well
-    -> enter the restore in the staged data and leave -> both renames commit
+    -> alone with the live data: carry what came late -> leave, too -> the first rename is made
+    -> alone with the staged data: enter the restore, and leave -> second rename -> both commit
 
 New connections wait for the renames and find the restored data; whoever was disconnected connects anew. Nothing that lasts is set on the
 way there, so a crash leaves nothing to be taken back but a database to drop.
@@ -22,6 +22,8 @@ from psycopg2 import errors, sql
 from sqlalchemy import Boolean, ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, literal_column, text
 from sqlalchemy.engine import URL, make_url
 
+from adapters import databases
+from adapters.databases import send_away
 from adapters.restores.swap import Late, Reading, Swap, named
 from domain.db import driver_url, dump_json
 from domain.restores.carrying import Changes
@@ -69,7 +71,7 @@ class PostgresSwap(Swap):
 
     def drop(self, name: str) -> None:
         with self.administering() as cursor:
-            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            databases.drop(cursor, name)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -115,18 +117,15 @@ class PostgresSwap(Swap):
         began = time.monotonic()
         names = (self.name, self.named(PREVIOUS, restore_id)), (staged.database or "", self.name)
         with self.administering() as cursor, connected(self.url) as live, connected(staged) as into:
-            ours = live.execute(text("SELECT pg_backend_pid()")).scalar_one()
             renaming = Renaming(self, names)
             renaming.start()
             try:
-                if renaming.reaches(0, cursor) and self.send_away(renaming, ours, cursor):
+                if renaming.keeps_out(cursor) and send_away(cursor, self.name, pid_of(live), renaming.is_alive):
                     late.carry(live, into, YoungRows(live, mark))
                     into.commit()
-                    late.finish(into)
                     live.close()
-                    if renaming.reaches(1, cursor):
-                        into.commit()
-                        renaming.allowed = True
+                    if renaming.is_halfway():
+                        renaming.allowed = self.entered(renaming, into, late, cursor)
             finally:
                 renaming.judged.set()
                 live.close()
@@ -135,25 +134,24 @@ class PostgresSwap(Swap):
         if renaming.done:
             return round((time.monotonic() - began) * 1000)
         if renaming.failure is None or isinstance(renaming.failure, errors.ObjectInUse | errors.LockNotAvailable):
-            raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays()}.")
+            raise SwapBlocked(f"Somebody stays connected to the database and cannot be sent away: {self.who_stays(names)}.")
         raise renaming.failure
 
-    def send_away(self, renaming: Renaming, ours: int, cursor: Any) -> bool:
-        """End everybody's connection but ours; false where they do not go in the time that the rename waits."""
-        while renaming.is_alive():
-            cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> %s", (self.name, ours))
-            others = [pid for (pid,) in cursor.fetchall()]
-            if not others:
-                return True
-            for pid in others:
-                with suppress(errors.InsufficientPrivilege):
-                    cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
-            time.sleep(0.005)
-        return False
+    def entered(self, renaming: Renaming, into: Connection, late: Late, cursor: Any) -> bool:
+        """Enter the restore in the staged data, once nobody else is there and it will not be tried again, and leave them."""
+        staged, ours = into.engine.url.database or "", pid_of(into)
+        with into.begin() as entering:
+            late.finish(into)
+            if not send_away(cursor, staged, ours, renaming.is_alive):
+                entering.rollback()
+                return False
+        into.close()
+        return send_away(cursor, staged, None, renaming.is_alive)  # the second rename would look for us ten times a second only
 
-    def who_stays(self) -> str:
+    def who_stays(self, names: Iterable[tuple[str, str]]) -> str:
+        question = "SELECT pid, usename, application_name FROM pg_stat_activity WHERE datname = ANY(%s)"
         with self.administering() as cursor:
-            cursor.execute("SELECT pid, usename, application_name FROM pg_stat_activity WHERE datname = %s", (self.name,))
+            cursor.execute(question, ([before for before, _ in names],))
             return (
                 ", ".join(f"pid {pid} ({user} {program})".replace(" )", ")") for pid, user, program in cursor.fetchall()) or "nobody by now"
             )
@@ -228,7 +226,8 @@ class PostgresSwap(Swap):
 class Renaming(Thread):
     """Both renames, in one transaction of a thread of its own, since the first waits for everybody to leave.
 
-    It commits only once it is `allowed` to: our own two connections hold it up, but the server may end those before all is carried."""
+    The second is made and both are committed only once they are `allowed` to be: our own connections hold them up, but the server may end
+    those before all is carried."""
 
     def __init__(self, swap: PostgresSwap, names: tuple[tuple[str, str], tuple[str, str]]):
         super().__init__(name="renaming", daemon=True)
@@ -236,16 +235,18 @@ class Renaming(Thread):
         self.connection = swap.connect_aside()
         self.pid = self.connection.info.backend_pid
         self.failure: psycopg2.Error | None = None
-        self.judged, self.allowed, self.done = Event(), False, False
+        self.halfway, self.judged, self.allowed, self.done = Event(), Event(), False, False
 
     def run(self) -> None:
+        first, second = self.names
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '5s'")  # whoever connects waits behind it
-                for before, after in self.names:
-                    cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
+                rename(cursor, *first)
+                self.halfway.set()
                 self.judged.wait()
                 if self.allowed:
+                    rename(cursor, *second)
                     self.connection.commit()
                     self.done = True
         except psycopg2.Error as error:
@@ -253,18 +254,28 @@ class Renaming(Thread):
         finally:
             self.connection.close()
 
-    def reaches(self, place: int, cursor: Any) -> bool:
-        """Wait until this rename keeps others out; false where it has failed before."""
+    def keeps_out(self, cursor: Any) -> bool:
+        """Wait until the first rename keeps others out; false where it has failed before."""
         question = (
             "SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.objid WHERE l.pid = %s AND l.granted"
             " AND l.locktype = 'object' AND l.classid = 'pg_database'::regclass AND d.datname = %s AND l.mode = 'AccessExclusiveLock'"
         )
         while self.is_alive():
-            cursor.execute(question, (self.pid, self.names[place][0]))
+            cursor.execute(question, (self.pid, self.names[0][0]))
             if cursor.fetchone() is not None:
                 return True
             time.sleep(0.003)
         return False
+
+    def is_halfway(self) -> bool:
+        """Wait until the first rename is made; false where it has failed."""
+        while self.is_alive() and not self.halfway.wait(0.05):
+            pass
+        return self.halfway.is_set()
+
+
+def rename(cursor: Any, before: str, after: str) -> None:
+    cursor.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(before), sql.Identifier(after)))
 
 
 class YoungRows(Changes):
@@ -315,6 +326,10 @@ def connected(url: URL) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def pid_of(connection: Connection) -> int:
+    return int(connection.connection.dbapi_connection.info.backend_pid)  # type: ignore[union-attr]
 
 
 def plain(url: URL) -> str:

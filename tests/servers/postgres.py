@@ -18,6 +18,18 @@ from tests.servers.tools import postgres_folder
 from tests.waiting import wait_until
 
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB")
+EAGER_VACUUM = (
+    "autovacuum_naptime=1",
+    "autovacuum_vacuum_threshold=0",
+    "autovacuum_vacuum_scale_factor=0",
+    "autovacuum_vacuum_insert_threshold=0",
+    "autovacuum_vacuum_insert_scale_factor=0",
+    "autovacuum_analyze_threshold=0",
+    "autovacuum_analyze_scale_factor=0",
+    "autovacuum_vacuum_cost_delay=100",
+    "autovacuum_vacuum_cost_limit=1",
+)
+"""Once a second it looks for what is to be vacuumed, and takes its time over it."""
 
 
 class Postgres:
@@ -81,6 +93,17 @@ class Postgres:
     def execute(self, statement: str) -> None:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.execute(statement)
+
+    def vacuuming(self, name: str) -> int:
+        """Wait until it vacuums that database by itself; answers the pid."""
+        question = "select pid from pg_stat_activity where backend_type = 'autovacuum worker' and datname = %s"
+        with self.connect() as connection, connection.cursor() as cursor:
+
+            def found() -> int | None:
+                cursor.execute(question, (name,))
+                return next((pid for (pid,) in cursor.fetchall()), None)
+
+            return wait_until(found, "it vacuums", seconds=60)
 
     @contextlib.contextmanager
     def connect(self, name: str = "postgres") -> Iterator[Any]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 
+import psycopg2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -294,14 +295,39 @@ def test_while_one_runs_the_lock_is_seen_from_elsewhere(folder):
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_databases_that_a_killed_process_left_are_dropped(vault, session):
+def test_databases_that_a_killed_process_left_are_dropped(vault, session, postgres):
     """Each would take up as much of the server's disk as the portal's own."""
     session.commit()
     database = vault.url.database
-    vault.administer(f'CREATE DATABASE "{database}_check_{"0" * 32}"')
-    vault.administer(f'CREATE DATABASE "{database}_checks_of_somebody_else"')
+    postgres.execute(f'CREATE DATABASE "{database}_check_{"0" * 32}"')
+    postgres.execute(f'CREATE DATABASE "{database}_checks_of_somebody_else"')
     vault.create(wish(), silent)
     with vault.connected() as connection:
         names = set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
-    vault.administer(f'DROP DATABASE "{database}_checks_of_somebody_else"')
+    postgres.execute(f'DROP DATABASE "{database}_checks_of_somebody_else"')
     assert {name for name in names if name.startswith(f"{database}_check")} == {f"{database}_checks_of_somebody_else"}
+
+
+@pytest.mark.parametrize(("database_url", "key"), [("postgresql", "with a key")], indirect=True)
+def test_somebody_who_stays_where_it_was_checked_does_not_spoil_a_backup(vault, session, postgres, monkeypatch):
+    """As a superuser's monitoring may, whom the portal's role cannot send away: that one is dropped when the next is made."""
+    session.commit()
+    restore, staying = vault.restore, []
+
+    def visited(manifest, folder, url):
+        restore(manifest, folder, url)
+        staying.append(psycopg2.connect(host=str(postgres.folder), port=postgres.port, user="postgres", dbname=url.database))
+
+    def checked_in():
+        with vault.connected() as connection:
+            ours = text("SELECT count(*) FROM pg_database WHERE starts_with(datname, :name)")
+            return connection.execute(ours, {"name": f"{vault.url.database}_check_"}).scalar_one()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(vault, "restore", visited)
+        patched.setattr("adapters.databases.send_away", lambda cursor, database: False)
+        assert vault.create(wish(), silent).verified.ok
+    assert checked_in() == 1
+    staying[0].close()
+    assert vault.create(wish(), silent).verified.ok
+    assert checked_in() == 0
