@@ -25,7 +25,7 @@ NAME = re.compile(r"(\d{12})-(\d{12})-([0-9a-f]{16})-(\d{7})-(\d{16})-(\d{16})-(
 
 
 class Mark(NamedTuple):
-    """`end` frames of the generation were committed when somebody looked at `seen`; at `since`, the look before, it was fewer."""
+    """`end` frames of the generation were committed by `seen`, when somebody had looked; at `since`, the look before, it was fewer."""
 
     end: int
     since: int

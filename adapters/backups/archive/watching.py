@@ -32,6 +32,7 @@ LONG_LOG = 3_400_000
 """Bytes; SQLite's own connections would begin to copy the log into the database at each commit from 1000 pages on."""
 FEW_FRAMES = 1000
 PATIENCE = 0.05
+PATIENCE_AT_FIRST = 1.0
 SPACIOUS_LOG = 64_000_000
 AT_ONCE = 4_000  # frames in one segment, at most
 SEGMENTS_OF_A_LOG = 60
@@ -92,17 +93,30 @@ class Watch:
         if not self.same_file():
             raise LostTrack(f"{self.database} is another file than before")
         index = self.look()
-        if self.is_new(index) or (index.all_in_file and not self.in_file):
-            with self.hold.renewed():
-                self.in_file = index.all_in_file and self.look().position == index.position
-                for piece in self.take_all():
-                    self.write(piece)
+        if self.is_new(index) and index.all_in_file and not self.in_file:
+            self.take_what_was_there(index)
+        elif self.is_new(index) or (index.all_in_file and not self.in_file):
+            self.take_new(index)
         else:
             self.observe()
         if self.observed * self.size > LONG_LOG:
             self.have_it_begin_anew()
         self.beat()
         self.tidy()
+
+    def take_new(self, index: wal.Index) -> None:
+        with self.hold.renewed():
+            self.in_file = index.all_in_file and self.look().position == index.position
+            for piece in self.take_all():
+                self.write(piece)
+
+    def take_what_was_there(self, index: wal.Index) -> None:
+        """Of a log that was all in the database file before it was held: the hold does not keep it, so writers wait until it is copied. Who
+        wrote so much that they would wait for long may begin it anew, and the archive with it."""
+        with ExitStack() as waiting:
+            if (index.position.frame - self.taken) * self.size <= SPACIOUS_LOG:
+                waiting.enter_context(self.hold.writers_waiting(PATIENCE_AT_FIRST))
+            self.take_new(index)
 
     # -- looking --
 
@@ -120,19 +134,23 @@ class Watch:
 
     def observe(self) -> None:
         """Note what is committed, and that it was by now."""
-        index = self.look()
-        seen = max(micros_now(), self.seen)
+        before = micros_now()
+        self.note(self.look(), before)
+
+    def note(self, index: wal.Index, before: int) -> None:
+        """`before`: the look began then. Whoever is kept waiting between that and now knows of nothing that came meanwhile."""
+        before, seen = max(before, self.since), max(micros_now(), self.seen)
         position = index.position
         if position.frame and position.salts != self.salts:
             self.next_log(index)
         if position.frame > self.observed:
             self.observed = position.frame
-            self.marks.append(Mark(self.origin + self.observed, self.seen, seen))
+            self.marks.append(Mark(self.origin + self.observed, self.since, seen))
         elif position.frame and position.frame < self.observed:
             raise LostTrack("the log is shorter than it was")
-        self.seen = seen
+        self.since, self.seen = before, seen
         if self.taken == self.observed:
-            self.at = seen
+            self.at = max(self.at, before)
 
     def next_log(self, index: wal.Index) -> None:
         if self.taken != self.observed:
@@ -173,7 +191,7 @@ class Watch:
         self.generation.write(piece)
         self.segments_of_log += 1
         if piece.marks:
-            self.end, self.at = piece.marks[-1].end, piece.marks[-1].seen
+            self.end, self.at = piece.marks[-1].end, max(self.at, piece.marks[-1].since)
         self.beat()
 
     def beat(self) -> None:
@@ -233,26 +251,27 @@ class Watch:
 
     def take_up(self) -> Generation:
         """The generation that goes on here: the newest, if nothing can have been written since that is not in the log now."""
+        before = micros_now()
         index = self.look()
-        self.seen, self.size = micros_now(), wal.frame_bytes(index.page_size)
+        self.size = wal.frame_bytes(index.page_size)
         newest = self.store.newest()
-        if newest and self.goes_on(newest, index):
+        if newest and self.goes_on(newest, index, before):
             newest.remove_rests()
             log.info("the archive goes on where it ended")
             return newest
         generation = newest if newest and not newest.segments() else self.store.begin()
-        self.end, self.at, self.seen = 0, self.seen, 0  # of what was before this look nothing is known
+        self.end, self.at, self.since, self.seen = 0, before, 0, 0  # of what was before this look nothing is known
         log.info("a new archive begins: %s", generation.folder.name)
         return generation
 
-    def goes_on(self, generation: Generation, index: wal.Index) -> bool:
+    def goes_on(self, generation: Generation, index: wal.Index, before: int) -> bool:
         try:
-            return self.same_log(generation, index) or self.same_database(generation)
+            return self.same_log(generation, index, before) or self.same_database(generation)
         except DomainError as error:
             log.warning("the archive that was cannot be gone on from: %s", error.message)
             return False
 
-    def same_log(self, generation: Generation, index: wal.Index) -> bool:
+    def same_log(self, generation: Generation, index: wal.Index, before: int) -> bool:
         """Whether the log is still the one whose frames were copied last: then whatever is missing is in it."""
         segments = generation.segments()
         if not segments or segments[-1].salts != index.position.salts:
@@ -264,6 +283,7 @@ class Watch:
             return False
         self.origin, self.salts, self.taken, self.observed = last.origin, last.salts, taken, taken
         self.go_on_after(generation)
+        self.note(index, before)  # so that it is missed, should the log begin anew before it is copied
         return True
 
     def same_database(self, generation: Generation) -> bool:
@@ -282,7 +302,7 @@ class Watch:
         self.end, self.at = (marked[-1].end, marked[-1].last) if marked else (0, 0)
         if (alive := generation.alive) and alive.end == self.end:
             self.at = max(self.at, alive.at)
-        self.seen = self.at
+        self.since = self.seen = self.at
 
     def close(self) -> None:
         """Leave word of how the database is, if nobody else has it open: then the archive can go on when the portal starts again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.backups.archive.watching import watching
+from adapters.backups.archive.watching import LostTrack, Watch, watching
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, new_key, silent, vault_of, wish
 from tests.archives import Writer, add_oracle, between, start_archiver, times_in
@@ -301,3 +301,82 @@ def test_what_no_backup_goes_on_from_is_removed_and_no_more(database, vault, arc
     archiver()
     vault.prune()
     assert len(restored(made[3], last)[0]) == 1600
+
+
+@pytest.fixture
+def left_behind(database, vault):
+    """A backup, and an archive that ended as by a kill before the last row was in it. All of the log is in the file by then, and open
+    elsewhere, so that whoever writes next begins it anew. Answers the backup."""
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("SELECT count(*) FROM oracle").fetchone()
+        with watching(database, vault.archive.store) as watch:
+            watch.tick()
+            manifest = vault.create(wish(), silent)
+            add(database, 1)
+            watch.tick()
+        add(database, 2)
+        busy, frames, taken_in = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        assert (busy, frames > 0, taken_in) == (0, True, frames)
+        yield manifest
+
+
+@with_a_key
+def test_nobody_begins_the_log_anew_before_its_rest_is_copied(database, vault, left_behind, restored, monkeypatch):
+    refused = []
+
+    def meanwhile(watch):
+        piece = take(watch)
+        with closing(sqlite3.connect(database, timeout=0)) as impatient, pytest.raises(sqlite3.OperationalError, match="locked"):
+            impatient.execute("DELETE FROM oracle")
+        refused.append(piece)
+        return piece
+
+    take = Watch.take
+    monkeypatch.setattr(Watch, "take", meanwhile)
+    with watching(database, vault.archive.store) as watch:
+        watch.tick()
+        assert refused
+        monkeypatch.setattr(Watch, "take", take)
+        add(database, 3)
+        watch.tick()
+        moment = datetime.now(UTC)
+        watch.tick()
+        assert restored(left_behind, moment)[0] == [1, 2, 3]
+    assert len(vault.coverage()) == 1
+
+
+@with_a_key
+def test_what_it_found_and_could_not_copy_any_more_is_a_gap(database, vault, left_behind):
+    with watching(database, vault.archive.store) as watch:
+        add(database, 3)  # which begins the log anew: the row before it is in the file only
+        with pytest.raises(LostTrack):
+            watch.tick()
+    with watching(database, vault.archive.store) as watch:
+        watch.tick()
+        moment = datetime.now(UTC)
+        watch.tick()
+    with pytest.raises((PitrGap, PitrOutOfRange)):
+        vault.check_moment(left_behind, moment)
+
+
+@with_a_key
+def test_what_comes_between_a_look_and_its_time_is_not_promised(database, vault, monkeypatch):
+    """On a busy machine that may be long."""
+    look, written = Watch.look, []
+
+    def kept_waiting(watch):
+        index = look(watch)
+        written.append(datetime.now(UTC))
+        add(database, len(written))
+        return index
+
+    with watching(database, vault.archive.store) as watch:
+        add(database, 0)
+        watch.tick()
+        monkeypatch.setattr(Watch, "look", kept_waiting)
+        watch.observe()
+        watch.beat()
+        assert vault.archiving().until <= written[0]
+        monkeypatch.setattr(Watch, "look", look)
+        watch.tick()
+        assert vault.archiving().until > written[0]
