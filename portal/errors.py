@@ -53,6 +53,7 @@ CODES = {
     "BACKUP_KEY_MISMATCH": "Made with another key",
     "BACKUP_SCHEMA_NEWER": "Made by a newer version",
     "BACKUP_ENGINE_UNAVAILABLE": "The backup's programs are missing",
+    "BACKUP_DIR_UNUSABLE": "Nothing can be written where backups are kept",
     "ENGINE_MISMATCH": "A backup of another database",
     "INSUFFICIENT_STORAGE": "Not enough space",
     "TARGET_BEFORE_BACKUP": "This backup was made later",

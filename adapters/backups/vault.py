@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -21,6 +20,7 @@ from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError
 
 from adapters.backups import lock
 from adapters.backups.catalog import Catalog
+from adapters.backups.lock import FULL_DISK
 from adapters.backups.sealing import Key, check_stored, signing_key
 from adapters.backups.sources import make_source
 from adapters.backups.uploads import Look, Uploads
@@ -31,6 +31,7 @@ from domain.backups.errors import (
     DatabaseDamaged,
     EngineMismatch,
     EngineUnavailable,
+    FolderUnusable,
     InsufficientStorage,
     OperationInProgress,
     PitrNotSupported,
@@ -47,7 +48,6 @@ from domain.storage import Storage
 
 log = logging.getLogger(__name__)
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_SQLITE = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR_WRITE,  # a quota, or a limit on files
@@ -156,7 +156,7 @@ class FolderVault(ABC):
             )
 
     def free_bytes(self) -> int:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.check_writable(self.folder)
         return shutil.disk_usage(self.folder).free
 
     def sizes(self) -> Iterator[tuple[Part, int]]:
@@ -389,6 +389,8 @@ class FolderVault(ABC):
             self.check_space()
         except InsufficientStorage as error:
             return Finding("backup space", False, error.message, "Free some, or set BACKUP_DIR to a larger disk")
+        except FolderUnusable as error:
+            return Finding("backup space", False, error.message, "Until then nothing is backed up")
         return Finding("backup space", True, f"{megabytes(self.free_bytes())} MB free in BACKUP_DIR")
 
     def examine_newest(self) -> Finding:

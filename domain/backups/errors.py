@@ -91,6 +91,17 @@ class InsufficientStorage(DomainError):
     status, code = 507, "INSUFFICIENT_STORAGE"
 
 
+class FolderUnusable(DomainError):
+    """BACKUP_DIR is not there and cannot be made, belongs to another user, or is on a disk that takes no writes any more."""
+
+    status, code = 503, "BACKUP_DIR_UNUSABLE"
+
+    def __init__(self, folder: object, reason: str | None):
+        super().__init__(
+            f"BACKUP_DIR ({folder}) cannot be written: {reason}. Let the portal's user write there, and see whether its disk is well."
+        )
+
+
 class UploadsUnreadable(DomainError):
     """The storage, or a file in it, cannot be read: a backup without it would not be the one that was asked for."""
 

@@ -50,3 +50,15 @@ def test_it_waits_for_the_database_and_for_another_archiver(archiver, sqlite_tem
     says(second, "another archiver runs: waiting")
     assert second.stop() == 0
     assert first.stop() == 0
+
+
+def test_a_folder_that_cannot_be_written_stops_it_no_longer_than_that_lasts(archiver, sqlite_template, tmp_path):
+    folder = tmp_path / "backups"
+    folder.write_text("a file where the folder was to be")
+    (tmp_path / "data").mkdir()
+    shutil.copy(sqlite_template, tmp_path / "data" / "portal.db")
+    process = archiver(BACKUP_DIR=str(folder))
+    says(process, "nothing can be written in")
+    folder.unlink()
+    says(process, "a new archive begins")
+    assert process.stop() == 0

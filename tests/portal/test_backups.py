@@ -53,6 +53,12 @@ def test_a_portal_that_was_never_backed_up_says_so(mira):
     assert "No moment can be reached." in page and "Backups are not encrypted" in page
 
 
+def test_a_folder_that_cannot_be_written_is_said_where_it_matters(mira, vault):
+    vault.folder.write_text("a file where the folder was to be")
+    assert "cannot be written: File exists" in mira.open(PAGE).text
+    assert "cannot be written: File exists" in mira.open(f"{PAGE}/new").text
+
+
 def test_one_is_made_followed_and_verified_again(mira, work, look):
     form = mira.form(f"{PAGE}/new", partial=True)
     sent = mira.send(form, partial=True, backup_type="incremental", description="Before the update")

@@ -20,11 +20,14 @@ AGAIN_SECONDS = 2.0
 def archive(database: Path, store: Store, stopping: Event) -> None:
     told = ""
     while not stopping.is_set():
-        with store.to_itself() as alone:
-            if alone and is_there(database):
-                watch_on(database, store, stopping)
-                continue
-        why = f"{database} is not there yet, or has no write-ahead log" if alone else "another archiver runs"
+        try:
+            with store.to_itself() as alone:
+                if alone and is_there(database):
+                    watch_on(database, store, stopping)
+                    continue
+            why = f"{database} is not there yet, or has no write-ahead log" if alone else "another archiver runs"
+        except OSError as error:  # the portal goes on without it, and it goes on by itself when the folder can be used again
+            why = f"nothing is archived, since nothing can be written in {store.folder} ({error.strerror})"
         if why != told:
             log.warning("%s: waiting", why)
             told = why

@@ -17,7 +17,15 @@ from adapters.backups.lock import is_held, one_operation
 from domain import audit
 from domain.access import SYSTEM
 from domain.audit.models import AuditHead
-from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, BackupNotFound, EngineMismatch, InsufficientStorage, OperationInProgress
+from domain.backups.errors import (
+    BackupCorrupt,
+    BackupKeyMismatch,
+    BackupNotFound,
+    EngineMismatch,
+    FolderUnusable,
+    InsufficientStorage,
+    OperationInProgress,
+)
 from tests.adapters.backups.conftest import FULL, left_in, new_key, silent, vault_of, wish
 from tests.factories import make_refund
 from tests.waiting import wait_until
@@ -190,6 +198,15 @@ def test_too_little_space_is_said_before_the_first_byte(vault, session, monkeypa
         vault.create(wish(), silent)
     assert refused.value.details["free"] == 1000 < refused.value.details["need"]
     assert left_in(vault.folder) == []
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_begun(vault):
+    vault.folder.write_text("a file where the folder was to be")
+    assert not vault.busy()
+    for refused in (lambda: vault.check_wish(wish()), lambda: vault.create(wish(), silent), vault.prune):
+        with pytest.raises(FolderUnusable, match="BACKUP_DIR .* cannot be written: File exists"):
+            refused()
+    assert "cannot be written" in next(finding.found for finding in vault.examine() if finding.name == "backup space" and not finding.ok)
 
 
 def test_an_unknown_backup_is_not_found(vault):
