@@ -106,7 +106,8 @@ class RemoteGateway(ABC):
         found: list[Finding] = []
         try:
             for refund in self.refunds_of(self.line, order, ends(self.line, deadline)):
-                if marks(self.metadata(refund)) == (order.refund_id, order.attempt):
+                refund_id, attempt = marks(self.metadata(refund))
+                if refund_id == order.refund_id and (order.lost or attempt == order.attempt):
                     found.append(self.checked(refund, order))
         except LookUpEnded as ended:
             return ended.finding
@@ -143,10 +144,10 @@ class RemoteGateway(ABC):
         except Unreadable as error:
             return Unknown(f"{self.title} answered something unexpected: {error}")
         for what, same in (
-            ("amount", facts.amount_cents == order.amount_cents),
+            ("amount", order.lost or facts.amount_cents == order.amount_cents),
             ("currency", facts.currency == order.currency),
             ("payment", facts.is_for(order.provider_payment_id)),
-            ("mark", facts.refund_id in (None, order.refund_id) and facts.attempt in (None, order.attempt)),
+            ("mark", facts.refund_id in (None, order.refund_id) and (order.lost or facts.attempt in (None, order.attempt))),
         ):
             if not same:
                 return Unknown(f"{self.title}'s {facts.gateway_refund_id} has another {what} than this refund: a person must look")

@@ -133,7 +133,9 @@ class SandboxGateway:
         return self.verdict(line)
 
     def find(self, order: Order, *, deadline: float | None = None) -> Finding:
-        line = self.look_up("refund_request_id = ? AND attempt = ?", str(order.refund_id), order.attempt, deadline=deadline)
+        attempt = "(SELECT max(attempt) FROM refunds WHERE refund_request_id = ?1)" if order.lost else "?2"
+        values = (str(order.refund_id),) if order.lost else (str(order.refund_id), order.attempt)
+        line = self.look_up(f"refund_request_id = ?1 AND attempt = {attempt}", *values, deadline=deadline)
         if not isinstance(line, LedgerLine):
             return line
         if not made_by(line, order):
@@ -238,7 +240,8 @@ def find_line(ledger: sqlite3.Connection, condition: str, *values: str | int) ->
 
 
 def made_by(line: LedgerLine, order: Order) -> bool:
-    return (line.amount, line.currency, line.payment_id) == (order.amount_cents, order.currency, order.provider_payment_id)
+    amount = line.amount if order.lost else order.amount_cents
+    return (line.amount, line.currency, line.payment_id) == (amount, order.currency, order.provider_payment_id)
 
 
 def wait_until(moment: float) -> None:

@@ -18,7 +18,8 @@ class Order:
     """One refund to be made, as it was committed before anything was sent.
 
     `key` is the gateway's idempotency key, made from the refund's id (`rr-<refund id>-a<number>`); `body` the exact bytes
-    that go out under it, now and at every repeat.
+    that go out under it, now and at every repeat. `lost`: our books do not know any more which attempt was made and over how much
+    (a restore), so a look-up takes whatever was made for the refund.
     """
 
     refund_id: UUID
@@ -29,6 +30,7 @@ class Order:
     amount_cents: int
     currency: str
     body: bytes = b""
+    lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def next_step(session: Session, gateways: Gateways, refund_id: UUID) -> Step | O
     if frozen_by(session) is not None and (active is None or active.state == AttemptState.QUEUED):
         return Again(FROZEN_SECONDS, "Data was restored: nothing is paid until the report of that is acknowledged")
     if active is None:
-        active = new_attempt(session, gateways, refund, number=len(attempts) + 1)
+        active = new_attempt(session, gateways, refund, number=attempts[-1].number + 1 if attempts else 1)
         return grant(session, refund, active, Call.CREATE)
     if active.state in (AttemptState.ACCEPTED, AttemptState.DONE):
         return taken(refund)

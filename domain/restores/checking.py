@@ -9,7 +9,7 @@ Done again it finds the same: what was taken over is paid by our books then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -26,7 +26,7 @@ from domain.access import SYSTEM
 from domain.db import now, read_only
 from domain.marketplace.models import Payment
 from domain.refunds import verdicts
-from domain.refunds.gateway import Absent, Finding, Gateways, Order, Pending, Processed, Rejected
+from domain.refunds.gateway import Absent, Facts, Finding, Gateways, Order, Pending, Processed, Rejected
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_for_decision
 from domain.refunds.settlement import Transactions, order_of
@@ -34,7 +34,6 @@ from domain.restores.models import Restore
 
 NAMED = 500
 """So many refunds at most are named in a report; all are counted."""
-MOST_ATTEMPTS = 5
 AT_ONCE = 4
 """So many refunds are asked about at the same time: a gateway takes its time for each."""
 
@@ -127,16 +126,13 @@ def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID)
     if known is not None:
         assert known.gateway_refund_id is not None
         return agreement(refund, payment, known, gateway.get(known.gateway_refund_id, order_of(refund, known)))
-    for order in possible_orders(refund, payment, attempts):
-        finding = gateway.find(order)
-        if isinstance(finding, Processed | Pending):
-            with transactions() as session:
-                return take_over(session, refund_id, order, finding)
-        if isinstance(finding, Absent):
-            break
-        if not isinstance(finding, Rejected):  # one that failed may have been followed by another
-            return line_of(refund, payment, Ruling.UNCERTAIN, message=finding.message)
-    return line_of(refund, payment, Ruling.NOTHING_FOUND)
+    finding = gateway.find(lost_order(refund, payment))
+    if isinstance(finding, Processed | Pending):
+        with transactions() as session:
+            return take_over(session, refund_id, finding)
+    if isinstance(finding, Absent | Rejected):
+        return line_of(refund, payment, Ruling.NOTHING_FOUND)
+    return line_of(refund, payment, Ruling.UNCERTAIN, message=finding.message)
 
 
 def attempts_of(session: Session, refund_id: UUID) -> list[RefundAttempt]:
@@ -154,50 +150,70 @@ def agreement(refund: Refund, payment: Payment, attempt: RefundAttempt, finding:
     return line_of(refund, payment, Ruling.UNCERTAIN, message=finding.message, **facts)
 
 
-def possible_orders(refund: Refund, payment: Payment, attempts: list[RefundAttempt]) -> Iterator[Order]:
-    """The orders that may have been sent for it: those that are written down, then those that the live data may have lost."""
-    for attempt in attempts:
-        yield order_of(refund, attempt)
-    for number in range(len(attempts) + 1, MOST_ATTEMPTS + 1):
-        yield Order(
-            refund_id=refund.id,
-            refund_number=refund.refund_number,
-            attempt=number,
-            key=f"rr-{refund.id}-a{number}",
-            provider_payment_id=payment.provider_payment_id,
-            amount_cents=refund.approved_amount_cents or refund.requested_amount_cents,
-            currency=refund.currency,
-        )
+def lost_order(refund: Refund, payment: Payment) -> Order:
+    """Whatever was sent for it: the restored data may have lost the last attempts, and how much was approved."""
+    return Order(
+        refund_id=refund.id,
+        refund_number=refund.refund_number,
+        attempt=1,
+        key=f"rr-{refund.id}-a1",
+        provider_payment_id=payment.provider_payment_id,
+        amount_cents=refund.approved_amount_cents or refund.requested_amount_cents,
+        currency=refund.currency,
+        lost=True,
+    )
 
 
-def take_over(session: Session, refund_id: UUID, order: Order, finding: Processed | Pending) -> Line:
+def take_over(session: Session, refund_id: UUID, finding: Processed | Pending) -> Line:
     """The gateway has paid it: what our books do not know of that is written down, as it was when it was paid."""
     payment, refund = lock_for_decision(session, refund_id)
-    attempt = next((one for one in attempts_of(session, refund_id) if one.number == order.attempt), None)
-    if attempt is None:
-        attempt = RefundAttempt(
-            refund_id=refund.id,
-            number=order.attempt,
-            gateway=payment.provider,
-            gateway_key=order.key,
-            provider_payment_id=order.provider_payment_id,
-            amount_cents=order.amount_cents,
-            currency=order.currency,
-            body=b"",
-            state=AttemptState.UNKNOWN,
-            checks=0,
-        )
-        session.add(attempt)
+    facts, attempts = finding.facts, attempts_of(session, refund_id)
+    named = {"transaction_id": facts.gateway_refund_id}
+    attempt = next((one for one in attempts if one.number == facts.attempt), None)
+    if attempt is not None and attempt.state == AttemptState.FAILED and attempt.gateway_refund_id == facts.gateway_refund_id:
+        return line_of(refund, payment, Ruling.DIFFERS, message="The gateway has made this refund; by our books it failed.", **named)
+    if attempt is None and (facts.attempt is None or facts.amount_cents > refund.requested_amount_cents):
+        message = f"The gateway has made a refund of {facts.amount_cents} for it, which was not ours to order."
+        return line_of(refund, payment, Ruling.UNCERTAIN, message=message, **named)
     if refund.status != RefundStatus.PROCESSED:
         before = str(refund.status)
-        refund.status, refund.approved_amount_cents = RefundStatus.APPROVED, order.amount_cents
-        refund.approved_at = refund.approved_at or now()
+        if attempt is None or not refund.decided_for:
+            refund.approved_amount_cents = facts.amount_cents
+        refund.status, refund.approved_at = RefundStatus.APPROVED, refund.approved_at or now()
         refund.processing_state = ProcessingState.UNKNOWN
-        found = {"transaction_id": finding.facts.gateway_refund_id, "gateway": payment.provider}
+        found = {**named, "gateway": payment.provider}
         audit.record(session, SYSTEM, "refund.found_paid", refund, before={"status": before}, after={"status": "approved"}, **found)
-        session.flush()
+    if attempt is None:
+        attempt = lost_attempt(session, refund, payment, attempts, facts)
+    session.flush()
     verdicts.adopt(session, refund, attempt, finding)
-    return line_of(refund, payment, Ruling.TAKEN_OVER, transaction_id=finding.facts.gateway_refund_id)
+    if not refund.refund_processed:
+        return line_of(refund, payment, Ruling.UNCERTAIN, message=refund.processing_message, **named)
+    return line_of(refund, payment, Ruling.TAKEN_OVER, **named)
+
+
+def lost_attempt(session: Session, refund: Refund, payment: Payment, attempts: list[RefundAttempt], facts: Facts) -> RefundAttempt:
+    """The attempt that made it, as it was. There was one more only because those before it had failed."""
+    assert facts.attempt is not None
+    for earlier in attempts:
+        if earlier.state != AttemptState.FAILED:
+            earlier.state, earlier.finished_at, earlier.next_check_at = AttemptState.FAILED, now(), None
+            earlier.message = f"The gateway has made the refund by attempt {facts.attempt}."
+    session.flush()  # at most one may be open
+    attempt = RefundAttempt(
+        refund_id=refund.id,
+        number=facts.attempt,
+        gateway=payment.provider,
+        gateway_key=f"rr-{refund.id}-a{facts.attempt}",
+        provider_payment_id=payment.provider_payment_id,
+        amount_cents=facts.amount_cents,
+        currency=refund.currency,
+        body=b"",
+        state=AttemptState.UNKNOWN,
+        checks=0,
+    )
+    session.add(attempt)
+    return attempt
 
 
 def line_of(refund: Refund, payment: Payment, ruling: Ruling, *, transaction_id: str | None = None, message: str | None = None) -> Line:

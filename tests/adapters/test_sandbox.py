@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -92,6 +93,15 @@ class TestAnOrdinaryRefund:
         order = make_order(sandbox)
         sandbox.create(order)
         assert sandbox.find(make_order(sandbox, refund_id=order.refund_id, attempt=2)) == Absent()
+
+    def test_for_a_lost_order_the_last_attempt_is_ours_over_any_amount(self, sandbox):
+        order = make_order(sandbox)
+        sandbox.create(order)
+        made = sandbox.create(make_order(sandbox, refund_id=order.refund_id, attempt=2))
+        lost = replace(order, amount_cents=60000, lost=True)
+        assert sandbox.find(lost) == made
+        assert sandbox.find(replace(lost, refund_id=uuid4())) == Absent()
+        assert isinstance(sandbox.find(replace(lost, currency="USD")), Unknown)
 
     def test_one_that_differs_from_the_order_is_not_adopted(self, sandbox):
         order = make_order(sandbox)

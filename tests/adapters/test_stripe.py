@@ -301,6 +301,13 @@ class TestFinding:
         assert stripe.find(an_order(stripe)) == Absent()
         assert stripe.find(an_order(stripe, refund_id=order.refund_id, attempt=2)) == Absent()
 
+    def test_for_a_lost_order_any_attempt_and_amount_is_ours(self, stripe, standin):
+        made = stripe.create(an_order(stripe, attempt=2))
+        stripe.create(an_order(stripe))
+        lost = replace(an_order(stripe, refund_id=made.facts.refund_id), amount_cents=60000, lost=True)
+        assert stripe.find(lost) == made
+        assert isinstance(stripe.find(replace(lost, currency="USD")), Unknown)
+
     def test_refunds_without_our_marks_are_passed_by(self, stripe, standin):
         for marks in ({}, {"refund_request_id": "x"}, {"refund_request_id": "", "attempt": "one"}):
             standin.make("stripe", INTENT, 50000, marks=marks)

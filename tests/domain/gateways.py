@@ -65,6 +65,9 @@ class ScriptedGateway:
         self.calls.append("find")
         if self.lookups_fail:
             return Unknown("The look-up failed")
+        if order.lost:
+            made = [facts for facts in self.ledger.values() if facts.refund_id == order.refund_id]
+            return self.verdict(made[-1]) if made else Absent()
         return self.verdict(self.ledger[order.key]) if order.key in self.ledger else Absent()
 
     def get(self, gateway_refund_id: str, order: Order, *, deadline: float | None = None) -> Finding:

@@ -1,10 +1,13 @@
 """After a restore the gateways are asked, and what they paid is never paid again."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import sessionmaker
 
 from domain.audit.models import AuditEntry
+from domain.db import now
 from domain.jobs.models import Job
 from domain.jobs.outcomes import Again
 from domain.refunds import commands
@@ -130,3 +133,79 @@ def test_what_the_gateway_says_otherwise_or_cannot_say_is_named(session, pay, ch
     report = check(gateway)
     (line,) = [line for line in report["refunds"] if line["refund_id"] == str(waiting.id)]
     assert (line["ruling"], line["message"]) == ("uncertain", "The look-up failed")
+
+
+@pytest.mark.parametrize("kept", ["nothing", "declined", "asking"])
+def test_money_that_only_a_later_attempt_moved_is_found(session, transactions, pay, check, kept):
+    """The gateway declined the first order, so it has nothing of that; the backup is older than the second, or than both."""
+    refund, admin, gateway = make_refund(session), make_admin(session), ScriptedGateway("declined")
+    gateways = {"sandbox": gateway}
+    pay(gateway, refund, admin)
+    session.expire_all()
+    retry(session, actor_of(admin), POLICY, refund.id)
+    session.commit()
+    settle(transactions, gateways, refund.id)
+    (made,) = gateway.ledger.values()
+    session.execute(delete(RefundAttempt).where(RefundAttempt.number >= (1 if kept == "nothing" else 2)))
+    states = {"processing_state": ProcessingState.FAILED, "transaction_id": None, "processed_at": None, "status": "approved"}
+    if kept == "asking":
+        session.execute(update(RefundAttempt).values(state="asking", finished_at=None, error_code=None))
+        states["processing_state"] = ProcessingState.ASKING
+    session.execute(update(Refund).where(Refund.id == refund.id).values(**states))
+
+    report = check(gateway)
+
+    assert (report["taken_over"], report["looked_at"]) == (1, 1)
+    session.refresh(refund)
+    assert (refund.status, refund.transaction_id) == ("processed", made.gateway_refund_id)
+    attempts = session.scalars(select(RefundAttempt).order_by(RefundAttempt.number)).all()
+    assert [(attempt.number, attempt.state) for attempt in attempts][-1] == (2, "done")
+    assert all(attempt.state == "failed" for attempt in attempts[:-1])
+
+    gateway.status[made.gateway_refund_id] = "failed"  # later, by the bank
+    session.execute(update(RefundAttempt).where(RefundAttempt.number == 2).values(state="failed", call_id=None))
+    session.execute(update(Refund).values(status="approved", processing_state="failed"))
+    session.execute(update(Restore).values(acknowledged_at=now()))
+    session.commit()
+    session.expire_all()
+    retry(session, actor_of(admin), POLICY, refund.id)
+    session.commit()
+    settle(transactions, gateways, refund.id)
+    assert f"rr-{refund.id}-a3" in gateway.ledger
+
+
+def test_money_of_a_part_that_was_approved_is_found(session, pay, check, transactions):
+    refund, admin, gateway = make_refund(session, requested_amount_cents=10_000), make_admin(session), ScriptedGateway()
+    commands.approve(session, actor_of(admin), POLICY, refund.id, reason="Came late", amount_cents=6_000)
+    session.commit()
+    settle(transactions, {"sandbox": gateway}, refund.id)
+    forget(session, refund)
+    report = check(gateway)
+    assert report["taken_over"] == 1
+    session.refresh(refund)
+    assert (refund.status, refund.approved_amount_cents) == ("processed", 6_000)
+
+
+@pytest.mark.parametrize("amount", [6_000, 10_001])
+def test_money_that_does_not_fit_what_is_known_is_named_and_not_taken_over(session, pay, check, amount):
+    refund, admin, gateway = make_refund(session, requested_amount_cents=10_000), make_admin(session), ScriptedGateway("lost")
+    pay(gateway, refund, admin)
+    (key,) = gateway.ledger
+    gateway.ledger[key] = replace(gateway.ledger[key], amount_cents=amount)
+    if amount > refund.requested_amount_cents:
+        forget(session, refund)
+    report = check(gateway)
+    assert (report["uncertain"], report["looked_at"]) == (1, 1)
+    session.refresh(refund)
+    assert refund.status != "processed"
+
+
+def test_a_refund_that_failed_by_our_books_and_not_by_the_gateways_is_named(session, pay, check):
+    refund, admin, gateway = make_refund(session), make_admin(session), ScriptedGateway()
+    pay(gateway, refund, admin)
+    session.execute(update(RefundAttempt).values(state="failed"))
+    session.execute(update(Refund).values(status="approved", processing_state="failed", transaction_id=None))
+    report = check(gateway)
+    assert (report["differs"], report["looked_at"]) == (1, 1)
+    session.refresh(refund)
+    assert (refund.status, refund.processing_state) == ("approved", "failed")
