@@ -105,12 +105,13 @@ def begin_of_doubt(session: Session, restore_id: UUID) -> datetime:
 
 
 def doubtful(since: datetime) -> Any:
-    """Refunds that are not paid by our books, and those whose money was asked for since."""
+    """Refunds that are not paid by our books, those whose money was asked for since, and those that somebody has rejected since."""
     asked_since = select(RefundAttempt.refund_id).where(
         or_(RefundAttempt.created_at >= since, RefundAttempt.last_sent_at >= since, RefundAttempt.finished_at >= since)
     )
     open_ones = Refund.status.in_((RefundStatus.PENDING, RefundStatus.APPROVED))
-    return select(Refund.id).where(or_(open_ones, Refund.id.in_(asked_since))).order_by(Refund.requested_at, Refund.id)
+    rejected_since = (Refund.status == RefundStatus.REJECTED) & (Refund.rejected_at >= since)
+    return select(Refund.id).where(or_(open_ones, rejected_since, Refund.id.in_(asked_since))).order_by(Refund.requested_at, Refund.id)
 
 
 def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID) -> Line:

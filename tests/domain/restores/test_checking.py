@@ -186,6 +186,18 @@ def test_money_of_a_part_that_was_approved_is_found(session, pay, check, transac
     assert (refund.status, refund.approved_amount_cents) == ("processed", 6_000)
 
 
+def test_money_is_found_of_what_was_rejected_before_the_gateway_was_asked(session, pay, check):
+    refund, admin, gateway = make_refund(session), make_admin(session), ScriptedGateway()
+    pay(gateway, refund, admin)
+    forget(session, refund)
+    session.expire_all()
+    commands.reject(session, actor_of(admin), refund.id, reason="Too late")
+    session.commit()
+    assert check(gateway)["taken_over"] == 1
+    session.refresh(refund)
+    assert refund.status == "processed"
+
+
 @pytest.mark.parametrize("amount", [6_000, 10_001])
 def test_money_that_does_not_fit_what_is_known_is_named_and_not_taken_over(session, pay, check, amount):
     refund, admin, gateway = make_refund(session, requested_amount_cents=10_000), make_admin(session), ScriptedGateway("lost")
