@@ -66,6 +66,14 @@ class PostgresSwap(Swap):
             cursor.execute(sql.SQL(statement).format(sql.Identifier(name), *values))
         return self.url.set(database=name).render_as_string(hide_password=False)
 
+    def stage_previous(self, restore_id: UUID, undone_id: UUID) -> str:
+        self.drop_stage(restore_id)
+        kept, name = self.named(PREVIOUS, undone_id), self.named(STAGE, restore_id)
+        with self.administering() as cursor:
+            send_away(cursor, kept)
+            cursor.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(kept)))
+        return self.url.set(database=name).render_as_string(hide_password=False)
+
     def drop_stage(self, restore_id: UUID) -> None:
         self.drop(self.named(STAGE, restore_id))
 

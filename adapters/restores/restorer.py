@@ -128,12 +128,11 @@ class LiveRestorer:
         assert undone is not None
         with full_disk_said(), lost_database_said(), self.vault.one_operation():
             self.recover_alone()
-            url = self.swap.previous_url(undone)
             restore = self.row(undone)
-            if url is None or restore is None:
+            if restore is None or not self.can_roll_back(undone):
                 raise NothingToRollBack("The data that this restore replaced are not kept any more, or were put back already.")
             self.check_space()
-            self.exchange(order, lambda: (url, restore.swapped_at), progress, past_return)
+            self.exchange(order, lambda: (self.swap.stage_previous(order.id, undone), restore.swapped_at), progress, past_return)
             self.swap.drop_previous(undone)
 
     def exchange(

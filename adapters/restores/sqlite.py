@@ -48,6 +48,13 @@ class SqliteSwap(Swap):
         side.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         return f"sqlite:///{side}"
 
+    def stage_previous(self, restore_id: UUID, undone_id: UUID) -> str:
+        url = self.make_stage(restore_id)
+        with closing(connect(self.folder / str(undone_id) / PREVIOUS)) as kept, closing(sqlite3.connect(file_of(url))) as side:
+            side.execute("PRAGMA synchronous=OFF")
+            kept.backup(side, pages=COPIED_AT_ONCE, sleep=0)
+        return url
+
     def drop_stage(self, restore_id: UUID) -> None:
         remove_database(self.folder / str(restore_id) / SIDE)
         with closing(connect(self.database)) as live:

@@ -39,6 +39,10 @@ class Swap(ABC):
         """The URL of an empty place for what is to become live; what an earlier try left there is gone."""
 
     @abstractmethod
+    def stage_previous(self, restore_id: UUID, undone_id: UUID) -> str:
+        """The same with a copy of what that restore replaced: whatever becomes of this one, what was kept stays as it was for the next."""
+
+    @abstractmethod
     def drop_stage(self, restore_id: UUID) -> None: ...
 
     @abstractmethod

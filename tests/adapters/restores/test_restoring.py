@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg2
 import pytest
 from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import OperationalError
@@ -19,12 +20,13 @@ import migrations
 from adapters.backups import make_vault
 from adapters.restores import make_restorer
 from adapters.restores.journal import Journal
+from adapters.restores.postgres import rename
 from adapters.storage import make_storage
 from domain import audit
 from domain.access import operator
 from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
-from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, DatabaseDamaged, SchemaNewer
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, DatabaseDamaged, EngineUnavailable, SchemaNewer
 from domain.backups.manifest import BackupType
 from domain.backups.retention import KEPT_FULLS
 from domain.backups.vault import Wish
@@ -528,3 +530,45 @@ def databases_like(postgres, name):
     with postgres.connect() as connection, connection.cursor() as cursor:
         cursor.execute("select datname from pg_database where starts_with(datname, %s)", (name,))
         return [found for (found,) in cursor.fetchall()]
+
+
+@ALL_WAYS
+def test_a_rollback_that_failed_leaves_nothing_to_the_next(session, engine, vault, restorer, way, monkeypatch):
+    make_refund(session)
+    session.commit()
+    manifest = back_up(vault)
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    session.close()
+    engine.dispose()
+    restorer.restore(order, silent, nothing)
+    failed, again = Order(uuid4(), "Asha Rao", undone_id=order.id), Order(uuid4(), "Asha Rao", undone_id=order.id)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("adapters.restores.postgres.rename", fails_at_last)
+        broken.setattr("adapters.restores.merging.Merging.merge", fails)
+        broken.setattr("adapters.restores.sqlite.SqliteSwap.copy_pages", fails)
+        with pytest.raises(EngineUnavailable):
+            restorer.roll_back(failed, silent, nothing)
+    with Session(engine) as between:
+        audit.record(between, operator(), "test.happened")
+        between.commit()
+        live_end = between.scalars(select(AuditEntry).order_by(AuditEntry.sequence.desc()).limit(1)).one()
+        between.expunge_all()
+    engine.dispose()
+    restorer.roll_back(again, silent, nothing)
+
+    with Session(engine) as after:
+        assert set(after.scalars(select(Restore.id))) == {order.id, again.id}
+        assert after.scalar(select(AuditEntry.hash).where(AuditEntry.sequence == live_end.sequence)) == live_end.hash
+        completed = after.scalars(select(AuditEntry.object_id).where(AuditEntry.action == "restore.completed")).all()
+        assert sorted(completed) == sorted([str(order.id), str(again.id)])
+
+
+def fails(*_):
+    raise psycopg2.OperationalError("the connection was lost")
+
+
+def fails_at_last(cursor, before, after):
+    if "_stage_" in before:
+        fails()
+    rename(cursor, before, after)
