@@ -11,6 +11,7 @@ from api.outputs.backups import BackupAskedSchema, BackupDetailSchema, BackupLis
 from api.outputs.jobs import JobStartedSchema, started
 from domain.access import Permission
 from domain.backups import commands, queries
+from domain.backups.standing import find_standing
 from domain.pagination import PageRequest
 from web.access import needs
 from web.backups import vault
@@ -37,7 +38,7 @@ def backup(wish: dict[str, Any]) -> dict[str, Any]:
 @blp.response(200, envelope(BackupSchema, many=True, meta=BackupListMeta))
 def index(request: PageRequest) -> dict[str, Any]:
     """List the backups, newest first; the summary says which moments can be reached."""
-    return whole(queries.list_backups(g.actor, vault(), request))
+    return whole(queries.list_backups(g.actor, vault(), request), find_standing(vault()))
 
 
 @blp.get("/backups/<uuid:backup_id>")
@@ -45,7 +46,8 @@ def index(request: PageRequest) -> dict[str, Any]:
 @blp.response(200, envelope(BackupDetailSchema))
 def show(backup_id: UUID) -> dict[str, Any]:
     """One backup: what is in it, and what was compared."""
-    return {"data": detailed(queries.get_backup(g.actor, vault(), backup_id), queries.find_coverage(vault()).spans)}
+    backup = queries.get_backup(g.actor, vault(), backup_id)
+    return {"data": detailed(backup, find_standing(vault()), queries.find_coverage(vault()).spans)}
 
 
 @blp.post("/backups/<uuid:backup_id>/verify")

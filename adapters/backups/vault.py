@@ -41,6 +41,7 @@ from domain.backups.errors import (
 )
 from domain.backups.manifest import BackupType, Engine, Manifest
 from domain.backups.retention import surplus
+from domain.backups.standing import restorable
 from domain.backups.vault import Archiving, Finding, Part, Progress, Rebuilt, Span, UploadsReport, Wish
 from domain.db import now
 from domain.errors import DomainError
@@ -96,7 +97,7 @@ class FolderVault(ABC):
     def stage(self, manifest: Manifest, moment: datetime | None, url: str, progress: Progress) -> datetime: ...
 
     def coverage(self) -> Sequence[Span]:
-        return [Span(each.snapshot_at, each.snapshot_at) for each in reversed(self.list()) if each.verified and each.verified.ok]
+        return [Span(each.snapshot_at, each.snapshot_at) for each in reversed(restorable(self.list()))]
 
     def archiving(self) -> Archiving | None:
         return None
@@ -337,10 +338,10 @@ class FolderVault(ABC):
 
     def trusted_chain(self, manifest: Manifest) -> Sequence[Manifest]:
         """The backup and all that it stands on, if it is verified and all of it is there and whole; else nothing."""
-        if manifest.verified is None or not manifest.verified.ok:
-            return ()
         try:
             chain = self.chain(manifest)
+            if not all(each.verified and each.verified.ok for each in chain):
+                return ()
             for each in chain:
                 self.check_stored(each)
         except (BackupCorrupt, BackupKeyMismatch, EngineMismatch):
@@ -394,7 +395,7 @@ class FolderVault(ABC):
         return Finding("backup space", True, f"{megabytes(self.free_bytes())} MB free in BACKUP_DIR")
 
     def examine_newest(self) -> Finding:
-        verified = next((manifest for manifest in self.list() if manifest.verified and manifest.verified.ok), None)
+        verified = next(iter(restorable(self.list())), None)
         if damaged := self.damaged():
             advice = "Run flask backup catalog rebuild; what it refuses, move away"
             return Finding("backups", False, f"{len(damaged)} cannot be read ({damaged[0]}...)", advice)

@@ -9,7 +9,7 @@ from api.envelope import ListMeta
 from api.outputs.fields import Moment
 from domain.backups.commands import Asked
 from domain.backups.manifest import Manifest
-from domain.backups.standing import reachable_until
+from domain.backups.standing import Standing, State, reachable_until
 from domain.backups.vault import Span
 from domain.pagination import Page
 
@@ -68,7 +68,7 @@ class BackupSchema(Schema):
         allow_none=True,
         metadata={
             "description": "A restore of it may name any `target_timestamp` from `snapshot_at` to this; `snapshot_at` itself where it "
-            "holds that moment alone, null where it is damaged or was never verified."
+            "holds that moment alone, null where it, or what it stands on, is damaged or was never verified."
         },
     )
     schema_revision = fields.String(required=True)
@@ -110,23 +110,24 @@ def asked(found: Asked) -> dict[str, Any]:
     return {"job_id": found.job.id, "status": "pending", "estimated_duration_seconds": found.estimated_duration_seconds}
 
 
-def whole(page: Page[Manifest]) -> dict[str, Any]:
+def whole(page: Page[Manifest], standing: Standing) -> dict[str, Any]:
     spans = page.summary["coverage"]
-    return {"data": [listed(manifest, spans) for manifest in page], "meta": page.meta}
+    return {"data": [listed(manifest, standing, spans) for manifest in page], "meta": page.meta}
 
 
-def listed(manifest: Manifest, spans: Sequence[Span] | None) -> dict[str, Any]:
+def listed(manifest: Manifest, standing: Standing, spans: Sequence[Span] | None) -> dict[str, Any]:
+    verified = standing.states.get(manifest.id) is State.VERIFIED
     renamed = {
         "backup_type": str(manifest.type),
         "size_bytes": manifest.stored_bytes,
         "verified": manifest.verified,
-        "reachable_until": reachable_until(spans or (), manifest),
+        "reachable_until": reachable_until(spans or (), manifest) if verified else None,
     }
     return {name: renamed.get(name, getattr(manifest, name, None)) for name in BackupSchema._declared_fields}
 
 
-def detailed(manifest: Manifest, spans: Sequence[Span] | None) -> dict[str, Any]:
-    return listed(manifest, spans) | {
+def detailed(manifest: Manifest, standing: Standing, spans: Sequence[Span] | None) -> dict[str, Any]:
+    return listed(manifest, standing, spans) | {
         "row_counts": manifest.row_counts,
         "audit_head": f"{manifest.audit_sequence}:{manifest.audit_hash}",
     }

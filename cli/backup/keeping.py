@@ -12,11 +12,13 @@ from domain.access import operator
 from domain.backups.commands import record_checked, record_entered, record_removed
 from domain.backups.errors import BackupCorrupt
 from domain.backups.queries import get_backup, list_backups
+from domain.backups.standing import State, find_standing
 from domain.pagination import PageRequest
 from web.backups import vault
 from web.db import writing
 
 NEWEST = 100
+WORDS = {State.VERIFIED: "verified", State.UNVERIFIED: "not verified", State.DAMAGED: "DAMAGED", State.CUT_OFF: "CUT OFF"}
 
 
 @backup.command("list")
@@ -29,13 +31,14 @@ def list_(as_json: bool) -> None:
     """
     page = list_backups(operator(), vault(), PageRequest(page_size=NEWEST))
     unreadable, disk = vault().damaged(), on_disk(vault())
+    states = find_standing(vault()).states
     if as_json:
-        rows = [facts(manifest) for manifest in page]
+        rows = [facts(manifest) | {"state": str(states.get(manifest.id, State.UNVERIFIED))} for manifest in page]
         listed = {"backups": rows, "total": page.total_items, "unreadable": list(unreadable), "disk_bytes": disk}
         click.echo(json.dumps(listed))
         return
     for manifest in page:
-        state = "not verified" if manifest.verified is None else "verified" if manifest.verified.ok else "DAMAGED"
+        state = WORDS[states.get(manifest.id, State.UNVERIFIED)]
         cells = [
             str(manifest.id),
             moment(manifest.snapshot_at) or "",

@@ -64,12 +64,23 @@ def find_standing(vault: Vault) -> Standing:
 
 def states_of(manifests: Sequence[Manifest]) -> dict[UUID, State]:
     """A backup is worth no more than what it stands on."""
+    by_id = {manifest.id: manifest for manifest in manifests}
     states: dict[UUID, State] = {}
-    for manifest in sorted(manifests, key=lambda each: each.snapshot_at):  # what others stand on comes before them
-        own = own_state(manifest)
-        stands = manifest.parent_id is None or states.get(manifest.parent_id) is State.VERIFIED
-        states[manifest.id] = own if own is not State.VERIFIED or stands else State.CUT_OFF
+    for manifest in manifests:
+        state, under = own_state(manifest), manifest.parent_id
+        while state is State.VERIFIED and under is not None:
+            parent = by_id.get(under)
+            if parent is None or own_state(parent) is not State.VERIFIED:
+                state = State.CUT_OFF
+            under = parent and parent.parent_id
+        states[manifest.id] = state
     return states
+
+
+def restorable(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Those that can be put together again, with all that they stand on."""
+    states = states_of(manifests)
+    return [manifest for manifest in manifests if states[manifest.id] is State.VERIFIED]
 
 
 def own_state(manifest: Manifest) -> State:

@@ -58,6 +58,18 @@ def test_a_damaged_one_is_said_with_exit_1_and_noted(run, app, session):
     assert entry.after["ok"] is False
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # which alone has incremental ones without a program of their own
+def test_what_stands_on_a_damaged_one_counts_for_nothing(run, app):
+    full, part = (json.loads(run("create", *options, "--json").stdout) for options in ((), ("--incremental",)))
+    app.extensions["vault"].catalog.files(full["id"]).joinpath("database.zst").write_bytes(b"nothing of it")
+    refused(run("verify", full["id"]), "is not what was stored")
+    newest = json.loads(run("list", "--json").stdout)["backups"][0]
+    assert (newest["id"], newest["state"]) == (part["id"], "cut_off") and "CUT OFF" in run("list").stdout
+    assert "there is no verified one" in run("check").stdout
+    assert "No moment can be reached" in run("coverage").stdout
+    assert json.loads(run("create", "--incremental", "--json").stdout)["effective_type"] == "full"
+
+
 def test_a_hostile_description_is_kept_and_shown_as_text(run):
     hostile = "\x1b[2Jgone \udcff \u202e"
     assert run("create", "--description", hostile).exit_code == 0

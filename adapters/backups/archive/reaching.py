@@ -16,6 +16,7 @@ from adapters.backups.archive.pruning import prune
 from adapters.backups.archive.store import Store
 from domain.backups.errors import BackupCorrupt, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from domain.backups.manifest import Manifest, plain
+from domain.backups.standing import restorable
 from domain.backups.vault import Archiving, Finding, Progress, Span
 from domain.db import now
 
@@ -72,7 +73,9 @@ class Archive:
         return Archiving(micros_now() - alive.beat <= LONGEST_LAG, as_moment(alive.at))
 
     def coverage(self) -> list[Span]:
-        manifests = [each for each in self.backups.list() if each.verified and each.verified.ok]
+        return self.spans_of(restorable(self.backups.list()))
+
+    def spans_of(self, manifests: Sequence[Manifest]) -> list[Span]:
         alone = [Span(each.snapshot_at, each.snapshot_at) for each in manifests]
         on = [span for base in chain.bases(manifests, chain.runs(self.store)) for span in base.reaches()]
         return chain.together([*alone, *on])
@@ -83,7 +86,7 @@ class Archive:
         if newest is None or not self.running:
             return False
         last = list(chain.runs_of(newest))[-1:]
-        return not chain.bases(self.backups.list(), last)
+        return not chain.bases(restorable(self.backups.list()), last)
 
     def way_to(self, manifest: Manifest, moment: datetime | None, *, reading_all: bool = True) -> Way:
         """The backup that is begun with is the one before the moment that is nearest to it and whole: there is less to go on over, and
@@ -91,17 +94,17 @@ class Archive:
         self.backups.check_fit(manifest)
         if moment is None or moment == manifest.snapshot_at:
             return Way(manifest)
-        verified = [each for each in self.backups.list() if each.verified and each.verified.ok]
         if moment < manifest.snapshot_at:
-            self.refuse_earlier(manifest, moment, verified)
+            self.refuse_earlier(manifest, moment)
         self.wait_for(moment)
-        spans = self.coverage()
+        verified = [each for each in self.backups.list() if each.verified and each.verified.ok]  # also on what is damaged elsewhere alone
+        spans = self.spans_of(verified)
         if not spans or moment > spans[-1].end:
-            self.refuse_out_of_range(spans)
+            self.refuse_out_of_range()
         way = next((Way(each) for each in verified if each.snapshot_at == moment), None)
-        return way or self.best_way(moment, verified, spans, reading_all)
+        return way or self.best_way(moment, verified, reading_all)
 
-    def best_way(self, moment: datetime, verified: Sequence[Manifest], spans: Sequence[Span], reading_all: bool) -> Way:
+    def best_way(self, moment: datetime, verified: Sequence[Manifest], reading_all: bool) -> Way:
         damage: BackupCorrupt | None = None
         for base in chain.bases([each for each in verified if each.snapshot_at < moment], chain.runs(self.store)):
             try:
@@ -118,25 +121,26 @@ class Archive:
                 return Way(base.manifest, base, stop)
         if damage:
             raise damage
-        nearest = chain.nearest(verified, moment)
+        nearest = chain.nearest(restorable(self.backups.list()), moment)
         raise PitrGap(
             "Nothing was kept of that time, because no archiver ran or a piece of the archive is gone. "
             "Ask for a moment within the ranges, or for a backup itself.",
-            ranges=ranges(spans),
+            ranges=ranges(self.coverage()),
             nearest_backup=nearest and str(nearest.id),
         )
 
-    def refuse_earlier(self, manifest: Manifest, moment: datetime, verified: Sequence[Manifest]) -> NoReturn:
-        earlier = next((each for each in verified if each.snapshot_at <= moment), None)
+    def refuse_earlier(self, manifest: Manifest, moment: datetime) -> NoReturn:
+        earlier = next((each for each in restorable(self.backups.list()) if each.snapshot_at <= moment), None)
         if earlier is None:
-            self.refuse_out_of_range(self.coverage())
+            self.refuse_out_of_range()
         raise TargetBeforeBackup(
             f"The backup was made after that moment: name {earlier.id}, which was made before.",
             use_backup_id=str(earlier.id),
             snapshot_at=plain(manifest.snapshot_at),
         )
 
-    def refuse_out_of_range(self, spans: Sequence[Span]) -> NoReturn:
+    def refuse_out_of_range(self) -> NoReturn:
+        spans = self.coverage()
         earliest, latest = (plain(spans[0].start), plain(spans[-1].end)) if spans else (None, None)
         message = f"Only moments from {earliest} to {latest} can be reached." if spans else "No moment can be reached: there is no backup."
         raise PitrOutOfRange(message, earliest=earliest, latest=latest)

@@ -18,6 +18,7 @@ from adapters.backups.pgbackrest.repository import Piece, Repository
 from adapters.backups.pgbackrest.side import server_programs
 from domain.backups.errors import BackupCorrupt, EngineUnavailable, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from domain.backups.manifest import Manifest, plain
+from domain.backups.standing import restorable
 from domain.backups.vault import Archiving, Span
 
 BEHIND = 4
@@ -41,7 +42,7 @@ class Moments:
         self.commits = Commits(repository)
 
     def coverage(self) -> Sequence[Span]:
-        verified = [each for each in reversed(self.catalog.list()) if each.verified and each.verified.ok]
+        verified = restorable(self.catalog.list())[::-1]
         reached = [Span(each.manifest.snapshot_at, each.end) for each in self.reach(verified)]
         reached += [Span(each.snapshot_at, each.snapshot_at) for each in verified if each.archive is None]
         spans: list[Span] = []

@@ -34,6 +34,12 @@ def test_what_stands_on_a_damaged_one_is_cut_off(chain):
     assert states([later, second, first, unknown]) == [State.VERIFIED, State.CUT_OFF, State.CUT_OFF, State.UNVERIFIED]
 
 
+def test_a_clock_that_was_set_back_between_two_cuts_nothing_off(chain):
+    *_, full = chain
+    early = made(-10, parent=full)
+    assert states([full, early]) == [State.VERIFIED] * 2
+
+
 def test_the_newest_counts_that_can_be_restored(chain):
     later, second, first, full = chain
     broken = [later.with_verification(False, "cut", BEGIN), second, first.with_verification(False, "cut", BEGIN), full]
