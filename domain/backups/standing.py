@@ -72,7 +72,8 @@ def states_of(manifests: Sequence[Manifest]) -> dict[UUID, State]:
             parent = by_id.get(under)
             if parent is None or own_state(parent) is not State.VERIFIED:
                 state = State.CUT_OFF
-            under = parent and parent.parent_id
+                break
+            under = parent.parent_id
         states[manifest.id] = state
     return states
 
