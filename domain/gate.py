@@ -9,7 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 ENDING = ".gate"
 
@@ -33,7 +34,17 @@ def shut(database: str) -> Iterator[None]:
     """From the next write lock on, nobody writes. Who has one already goes on: take it yourself before you rely on the gate."""
     descriptor = os.open(database + ENDING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        open_to_writers_of(database, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks holds it for an instant
         yield
     finally:
         os.close(descriptor)
+
+
+def open_to_writers_of(database: str, descriptor: int) -> None:
+    """Whoever may write the database must be able to look: also where root, or another of its group, shuts the gate for the first time."""
+    facts = Path(database).stat()
+    with suppress(PermissionError):  # another made it, and has seen to it
+        os.fchmod(descriptor, facts.st_mode & 0o666)
+        if os.geteuid() == 0:
+            os.fchown(descriptor, facts.st_uid, facts.st_gid)

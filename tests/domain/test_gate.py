@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -56,3 +57,12 @@ def test_it_opens_when_whoever_shut_it_is_killed(engine, file):
     holder.stdout.close()
     wait_until(lambda: not gate.is_shut(file), "the gate is open")
     write(engine)
+
+
+def test_whoever_may_write_the_database_may_look_at_it(engine, file):
+    Path(file).chmod(0o660)
+    if os.geteuid() == 0:
+        os.chown(file, 1234, 2345)
+    with gate.shut(file):
+        there, beside = Path(file).stat(), Path(file + gate.ENDING).stat()
+    assert (beside.st_mode & 0o777, beside.st_uid, beside.st_gid) == (0o660, there.st_uid, there.st_gid)
