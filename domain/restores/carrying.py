@@ -12,11 +12,14 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, exists, insert,
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from domain.audit.models import AuditEntry, AuditHead
 from domain.audit.recording import digest
 from domain.db import now
+from domain.idempotency import purge
 from domain.identity.models import RecoveryCode
+from domain.identity.tidying import forget_old
 from domain.jobs.models import Job, JobStatus
 from domain.marketplace.models import Booking, Payment, User, Vendor
 from domain.models import metadata
@@ -34,6 +37,10 @@ class LeftOut:
     table: str
     row: Row
     reason: str
+
+    @property
+    def keys(self) -> tuple[Any, ...]:
+        return tuple(self.row[column.name] for column in metadata.tables[self.table].primary_key)
 
 
 @dataclass
@@ -59,6 +66,10 @@ def prepare(staged: Connection) -> None:
         if WAYS[table.name] in (Way.LIVE_ONLY, Way.EMPTY):
             staged.execute(delete(table))
     close_jobs(staged)
+    with Session(staged) as session:  # what is over stands in the way of what took its place, such as a key that was used anew
+        purge(session)
+        forget_old(session)
+        session.commit()
 
 
 def carry(
@@ -86,8 +97,10 @@ def carry_again(live: Connection, staged: Connection, before: Carried, changes: 
             carrying.carried.rows.pop(table.name, None)
     for table in metadata.sorted_tables:
         carrying.table(table)
-    for out in before.left_out:
-        carrying.once_more(out)
+    out, carrying.carried.left_out = [*before.left_out, *carrying.carried.left_out], []
+    parents_first = [table.name for table in metadata.sorted_tables]
+    for name, keys in sorted(dict.fromkeys((one.table, one.keys) for one in out), key=lambda one: parents_first.index(one[0])):
+        carrying.once_more(metadata.tables[name], keys)
     return carrying.carried
 
 
@@ -121,13 +134,11 @@ class Carrying:
         for one in (true(),) if found is None else found:
             yield from self.rows(table, one, *conditions)
 
-    def once_more(self, out: LeftOut) -> None:
-        """What did not fit at first may fit by now."""
-        table = metadata.tables[out.table]
-        keys = [column == out.row[column.name] for column in table.primary_key]
-        for row in self.rows(table, *keys):
-            if self.staged.execute(select(*table.primary_key).where(*keys)).first() is None:
-                self.put_one(table, row, WAYS[table.name] is not Way.ADDED)
+    def once_more(self, table: Table, keys: Sequence[Any]) -> None:
+        """What did not fit at first may fit once those that stood in its way were carried."""
+        this = [column == key for column, key in zip(table.primary_key, keys, strict=True)]
+        for row in self.rows(table, *this):
+            self.put_one(table, row, WAYS[table.name] not in (Way.ADDED, Way.RESTORED))
 
     def raise_numbers(self, table: Table) -> None:
         for row in self.rows(table):

@@ -3,6 +3,7 @@
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, func, select, text, update
@@ -13,7 +14,8 @@ from domain.access import SYSTEM, operator
 from domain.audit.models import AuditEntry
 from domain.audit.verification import verify
 from domain.db import make_engine, now
-from domain.identity.models import Admin, AdminSession, Door, RecoveryCode
+from domain.idempotency import Answer
+from domain.identity.models import Admin, AdminSession, Door, Invitation, RecoveryCode
 from domain.jobs import counts
 from domain.jobs.commands import enqueue
 from domain.jobs.models import Job
@@ -24,10 +26,10 @@ from domain.refunds.commands.decision import NotPending
 from domain.refunds.models import Refund, RefundAttempt
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import settle
-from domain.restores.carrying import carry, prepare
+from domain.restores.carrying import carry, carry_again, prepare
 from domain.restores.ways import WAYS
 from tests.domain.gateways import ScriptedGateway
-from tests.factories import actor_of, make_admin, make_booking, make_payment, make_refund, make_role
+from tests.factories import actor_of, make_admin, make_booking, make_invitation, make_payment, make_refund, make_role
 
 POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
 
@@ -248,6 +250,68 @@ def test_a_backup_brought_to_a_new_machine_keeps_its_admins_and_its_log(session,
     assert sound(staged)
     restore(staged)
     assert sound(staged)
+
+
+def test_a_key_and_an_invitation_that_were_made_anew_are_carried(session, engine, back_up, restore):
+    """Those of the backup are over, and whoever is live has forgotten them."""
+    admin, long_ago = make_admin(session), now() - timedelta(days=40)
+    scope = {"admin_id": admin.id, "method": "POST", "path": "/api/v1/admin/refunds", "key": "daily", "fingerprint": "f" * 64}
+    session.add(Answer(**scope, created_at=long_ago, status=200))
+    make_invitation(session, email="asha@example.com", expires_at=long_ago)
+    staged = back_up()
+    for table in (Answer, Invitation):
+        session.execute(delete(table))
+    session.add(Answer(**scope, status=201))
+    make_invitation(session, email="asha@example.com")
+
+    carried = restore(staged)
+
+    assert carried.left_out == []
+    for table in ("idempotency_keys", "admin_invitations"):
+        assert rows_of(staged, table) == rows_of(engine, table)
+    assert sound(staged)
+
+
+def test_rows_that_stand_in_each_others_way_are_carried_in_whichever_order_they_are_read(session, engine, back_up, restore):
+    """A job that has ended makes room for the next about the same subject; the next is read first where the one before was written last."""
+    first = enqueue(session, "refund_processing", subject_id=uuid4())
+    staged = back_up()
+    carried = restore(staged)
+    session.execute(update(Job).where(Job.id == first.id).values(status="succeeded", finished_at=now()))
+    following = enqueue(session, "refund_processing", subject_id=first.subject_id)
+    session.flush()
+    session.execute(update(Job).where(Job.id == first.id).values(stage="written last"))
+    session.commit()
+
+    with engine.connect() as live, staged.begin() as into:
+        assert carry_again(live, into, carried).left_out == []
+    with Session(staged) as after:
+        assert after.get_one(Job, following.id).status == "pending"
+    assert sound(staged)
+
+
+def test_a_row_whose_changes_do_not_fit_stays_named(session, engine, back_up, restore):
+    """It is in the restored data as it was, which must not look as if it had been carried."""
+    heir = make_admin(session, email="heir@example.com")
+    other = make_admin(session, email="desk@example.com")
+    staged = back_up()
+    session.delete(other)
+    session.flush()
+    heir.email, heir.disabled_at = "desk@example.com", now()
+    carried = restore(staged)
+
+    with engine.connect() as live, staged.begin() as into:
+        for changes in (None, NothingSince(), NothingSince()):
+            carried = carry_again(live, into, carried, changes)
+            assert [(out.table, out.row["id"]) for out in carried.left_out] == [("admin_users", heir.id)]
+        into.execute(delete(Admin).where(Admin.id == other.id))
+        assert carry_again(live, into, carried, NothingSince()).left_out == []
+    assert rows_of(staged, "admin_users") == rows_of(engine, "admin_users")
+
+
+class NothingSince:
+    def of(self, table):
+        return []
 
 
 def forget_the_log(session):
