@@ -35,8 +35,6 @@ MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
 LONGEST_NAME = 63
 READ_AT_ONCE = 5000
-CUSHION = 1000
-"""Transactions that a count of them may be off by; to look at a few rows too many costs nothing."""
 
 
 class PostgresSwap(Swap):
@@ -287,11 +285,15 @@ def rename(cursor: Any, before: str, after: str) -> None:
 
 
 class YoungRows(Changes):
-    """Rows that a transaction wrote which had not ended when the data were read first."""
+    """Rows that a transaction wrote which had not ended when the data were read first.
+
+    The age of a transaction is how many began since, in all databases of the server: for one connection it stands still within one of its
+    own, and so the age of the mark has to be asked for in the same one as that of the rows.
+    """
 
     def __init__(self, live: Connection, mark: int):
-        latest = live.execute(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")).scalar_one()
-        self.age = latest - mark + CUSHION
+        question = text("SELECT age(CAST(CAST(:number AS text) AS xid))")
+        self.age = live.execute(question, {"number": mark % 2**32}).scalar_one()
 
     def of(self, table: Table) -> Iterable[ColumnElement[bool]] | None:
         return [literal_column(f'age("{table.name}".xmin) <= {self.age}', Boolean)]
