@@ -9,9 +9,16 @@ from typing import Any
 
 from psycopg2 import errors, sql
 
+LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one, and what is left may be another database's
 LEAVING_SECONDS = 5.0
 """What PostgreSQL itself waits for others to leave a database that is renamed or dropped."""
+PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL AND pid IS DISTINCT FROM %s"
+
+
+def named_for(database: str, ending: str) -> str:
+    """The name of one that stands beside it."""
+    return database.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore") + ending
 
 
 def send_away(cursor: Any, database: str, ours: int | None = None, still: Callable[[], bool] = lambda: True) -> bool:
@@ -35,3 +42,17 @@ def drop(cursor: Any, database: str) -> None:
     somebody stays who cannot be sent away."""
     send_away(cursor, database)
     cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(database)))
+
+
+def create_like(cursor: Any, model: str, name: str) -> None:
+    """An empty one, in which every text fits that fits into the model, and is sorted as there; the server's own way may be another."""
+    cursor.execute("SELECT pg_encoding_to_char(encoding), to_jsonb(d) FROM pg_database d WHERE datname = %s", (model,))
+    encoding, facts = cursor.fetchone()
+    options = {"TEMPLATE": "template0", "ENCODING": encoding, "LC_COLLATE": facts["datcollate"], "LC_CTYPE": facts["datctype"]}
+    if provider := PROVIDERS.get(facts.get("datlocprovider")):  # since 15
+        options["LOCALE_PROVIDER"] = provider
+        locale = facts.get("datlocale") or facts.get("daticulocale")  # by another name since 17
+        options |= {f"{provider.upper()}_LOCALE": locale} if locale else {}
+        options |= {"ICU_RULES": facts["daticurules"]} if facts.get("daticurules") else {}
+    settings = [sql.SQL("{} {}").format(sql.SQL(option), sql.Literal(value)) for option, value in options.items()]
+    cursor.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(settings)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -43,6 +44,7 @@ TOOLS = ("pg_dump", "pg_restore")
 TICK = 0.2  # seconds
 ASIDE = "_check_"
 """A database named for the portal's, this and a backup is ours to drop: backups are put together in such."""
+NAMED_WHOLE = 24  # bytes: what is left of a name beside that
 
 
 class DumpVault(FolderVault):
@@ -160,33 +162,41 @@ class DumpVault(FolderVault):
     @contextmanager
     def aside(self, backup_id: UUID) -> Iterator[URL]:
         """An empty database for a moment. What processes that died left of theirs is dropped first: one operation runs at a time."""
-        ours = f"{(self.url.database or '')[:20]}{ASIDE}"
         with self.connected() as connection:
-            left = connection.execute(text("SELECT datname FROM pg_database WHERE starts_with(datname, :ours)"), {"ours": ours})
-            names = left.scalars().all()
-        for name in names:
-            self.drop(name)
-        name = f"{ours}{backup_id.hex}"
-        with self.administering() as connection:
-            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE template0'))
+            droppable = connection.scalars(text("SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'USAGE')")).all()
+        for left in droppable:
+            if re.fullmatch(re.escape(self.named_aside("")) + "[0-9a-f]{32}", left):
+                self.drop(left)
+        name = self.named_aside(backup_id.hex)
+        with self.administering() as cursor:
+            databases.create_like(cursor, self.url.database or "", name)
         try:
             yield self.url.set(database=name)
         finally:
             self.drop(name)
 
+    def named_aside(self, backup: str) -> str:
+        """A long name is shortened, and still no other database's."""
+        name = self.url.database or ""
+        if len(name.encode()) > NAMED_WHOLE:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:7]
+            name = f"{name.encode()[: NAMED_WHOLE - 8].decode(errors='ignore')}_{digest}"
+        return f"{name}{ASIDE}{backup}"
+
     def drop(self, name: str) -> None:
         """Who looks into every database may be in this one: then it is dropped before the next is made."""
-        with self.administering() as connection, connection.connection.cursor() as cursor:
+        with self.administering() as cursor:
             try:
                 databases.drop(cursor, name)
             except errors.ObjectInUse as error:
                 log.warning("a database in which a backup was checked stays until the next one: %s", error)
 
     @contextmanager
-    def administering(self) -> Iterator[Connection]:
+    def administering(self) -> Iterator[Any]:
+        """A cursor that commits each statement."""
         try:
-            with connected(self.url, isolation_level="AUTOCOMMIT") as connection:
-                yield connection
+            with connected(self.url, isolation_level="AUTOCOMMIT") as connection, connection.connection.cursor() as cursor:
+                yield cursor
         except (SQLAlchemyError, psycopg2.Error) as error:
             reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
             raise EngineUnavailable(

@@ -10,6 +10,8 @@ way there, so a crash leaves nothing to be taken back but a database to drop.
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -29,12 +31,15 @@ from domain.db import driver_url, dump_json
 from domain.restores.carrying import Changes
 from domain.restores.errors import SwapBlocked
 
+log = logging.getLogger(__name__)
+
 TRIES = 5
 CAUGHT_UP_SECONDS = 1.0  # a rename waits five for the others to leave
 MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
-LONGEST_NAME = 63
 READ_AT_ONCE = 5000
+LISTS_OF_NAMES = ("search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries")
+NAMES = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 
 
 class PostgresSwap(Swap):
@@ -46,8 +51,7 @@ class PostgresSwap(Swap):
         return self.url.database or ""
 
     def named(self, what: str, restore_id: UUID) -> str:
-        ending = f"{what}{restore_id.hex[:12]}"
-        return f"{self.name[: LONGEST_NAME - len(ending)]}{ending}"
+        return databases.named_for(self.name, f"{what}{restore_id.hex[:12]}")
 
     def bytes_needed(self) -> int:
         """Both databases are on the server, whose disk cannot be asked from here."""
@@ -57,11 +61,7 @@ class PostgresSwap(Swap):
         self.drop_stage(restore_id)
         name = self.named(STAGE, restore_id)
         with self.administering() as cursor:
-            cursor.execute("SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database WHERE datname = %s", (self.name,))
-            encoding, collate, ctype = cursor.fetchone()
-            statement = "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}"
-            values = [sql.Literal(value) for value in (encoding, collate, ctype)]
-            cursor.execute(sql.SQL(statement).format(sql.Identifier(name), *values))
+            databases.create_like(cursor, self.name, name)
         return self.url.set(database=name).render_as_string(hide_password=False)
 
     def stage_previous(self, restore_id: UUID, undone_id: UUID) -> str:
@@ -163,16 +163,24 @@ class PostgresSwap(Swap):
             )
 
     def copy_settings(self, staged: str) -> None:
-        """Settings and grants belong to a database and not to its name."""
+        """Settings, limits and grants belong to a database and not to its name. What only a superuser may set is set anew by one."""
         with self.administering() as cursor:
             question = (
-                "SELECT unnest(setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
-                " WHERE d.datname = %s AND s.setrole = 0"
+                "SELECT r.rolname, unnest(s.setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+                " LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = %s"
             )
             cursor.execute(question, (self.name,))
-            for setting, value in [line.split("=", 1) for (line,) in cursor.fetchall()]:
-                statement = sql.SQL("ALTER DATABASE {} SET {} TO {}")
-                cursor.execute(statement.format(sql.Identifier(staged), sql.Identifier(setting), sql.Literal(value)))
+            for role, line in cursor.fetchall():
+                setting, value = line.split("=", 1)
+                whose = sql.SQL("ALTER ROLE {} IN").format(sql.Identifier(role)) if role else sql.SQL("ALTER")
+                statement = sql.SQL("{} DATABASE {} SET {} TO {}")
+                try:
+                    cursor.execute(statement.format(whose, sql.Identifier(staged), sql.Identifier(setting), written_out(setting, value)))
+                except (errors.InsufficientPrivilege, errors.UndefinedObject, errors.UndefinedFile) as error:
+                    log.warning("%s of the database is not set in what is restored: %s", setting, str(error).strip())
+            cursor.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (self.name,))
+            statement = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
+            cursor.execute(statement.format(sql.Identifier(staged), sql.Literal(cursor.fetchone()[0])))
             granted = (
                 "SELECT coalesce(r.rolname, 'public'), g.privilege_type FROM pg_database d, aclexplode(d.datacl) g"
                 " LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE d.datname = %s AND d.datacl IS NOT NULL"
@@ -278,6 +286,13 @@ class Renaming(Thread):
         while self.is_alive() and not self.halfway.wait(0.05):
             pass
         return self.halfway.is_set()
+
+
+def written_out(setting: str, value: str) -> sql.Composable:
+    """A list of names is kept as it would be written, each name quoted where it has to be: as one value it would be one strange name."""
+    if setting not in LISTS_OF_NAMES:
+        return sql.Literal(value)
+    return sql.SQL(", ").join(sql.Literal(quoted.replace('""', '"') or bare) for quoted, bare in NAMES.findall(value))
 
 
 def rename(cursor: Any, before: str, after: str) -> None:

@@ -56,3 +56,22 @@ def test_one_that_a_superuser_stays_in_is_not_and_the_wait_has_an_end(cursor, pl
         assert staying.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_IDLE
     databases.drop(cursor, "visited")
     assert "visited" not in names(cursor)
+
+
+@pytest.mark.parametrize("name", ["portal", "p" * 63, "बाज़ारपोर्टलपरीक्षणआधार", "é" * 31])
+def test_what_is_named_for_one_is_never_cut_to_its_name(name):
+    named = databases.named_for(name, "_stage_0123456789ab")
+    assert named.endswith("_stage_0123456789ab")
+    assert len(named.encode()) <= 63
+    assert named.startswith(name[:14])
+
+
+@pytest.mark.parametrize("kind", ["encoding LATIN1 locale 'C'", "locale_provider icu icu_locale 'de-u-co-phonebk'"])
+def test_one_made_like_another_takes_and_sorts_what_that_does(kind, cursor):
+    cursor.execute(f"create database model template template0 {kind}")
+    databases.create_like(cursor, "model", 'its "twin"')
+    facts = "encoding, datcollate, datctype, datlocprovider, daticulocale"
+    cursor.execute(f"select count(distinct ({facts})), count(*) from pg_database where datname in ('model', 'its \"twin\"')")
+    assert cursor.fetchone() == (1, 2)
+    for name in ("model", 'its "twin"'):
+        databases.drop(cursor, name)

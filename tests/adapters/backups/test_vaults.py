@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from adapters.backups.lock import is_held, one_operation
+from adapters.backups.postgres import DumpVault
 from domain import audit
 from domain.access import SYSTEM
 from domain.audit.models import AuditHead
@@ -317,12 +318,22 @@ def test_databases_that_a_killed_process_left_are_dropped(vault, session, postgr
     session.commit()
     database = vault.url.database
     postgres.execute(f'CREATE DATABASE "{database}_check_{"0" * 32}"')
-    postgres.execute(f'CREATE DATABASE "{database}_checks_of_somebody_else"')
+    others = {f"{database}_checks_of_somebody_else", f"{database}_check_results"}
+    for other in others:
+        postgres.execute(f'CREATE DATABASE "{other}"')
     vault.create(wish(), silent)
     with vault.connected() as connection:
         names = set(connection.execute(text("SELECT datname FROM pg_database")).scalars())
-    postgres.execute(f'DROP DATABASE "{database}_checks_of_somebody_else"')
-    assert {name for name in names if name.startswith(f"{database}_check")} == {f"{database}_checks_of_somebody_else"}
+    for other in others:
+        postgres.execute(f'DROP DATABASE "{other}"')
+    assert {name for name in names if name.startswith(f"{database}_check")} == others
+
+
+def test_portals_of_like_names_on_one_server_check_their_backups_in_databases_of_different_ones(folder):
+    vaults = [DumpVault(folder, None, "1", f"postgresql:///marketplace_production{ending}") for ending in ("", "_east", "_west", "ा" * 13)]
+    names = {vault.named_aside("0" * 32) for vault in vaults}
+    assert len({name[:24] for name in names}) == 4
+    assert all(len(name.encode()) <= 63 for name in names)
 
 
 @pytest.mark.parametrize(("database_url", "key"), [("postgresql", "with a key")], indirect=True)

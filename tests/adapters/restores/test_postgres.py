@@ -1,7 +1,10 @@
-"""What PostgreSQL alone has to be asked for in a restore."""
+"""What PostgreSQL alone has to be asked for in a restore, by a role that may create databases and nothing else."""
+
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import column, create_engine, select, table
+from sqlalchemy.engine import make_url
 
 from adapters.restores.postgres import PostgresSwap, YoungRows
 from domain.db import driver_url
@@ -12,15 +15,30 @@ NUMBERS = table("numbers", column("number"))
 @pytest.fixture
 def live(postgres):
     """A database with one table, and what exchanges it."""
-    url = postgres.new_database()
+    postgres.execute("create role plain login createdb")
+    postgres.execute("create database live owner plain")
+    url = postgres.url("live").replace("//postgres@", "//plain@")
     with engine_of(url).begin() as connection:
         connection.exec_driver_sql("create table numbers as select 1 as number")
     yield PostgresSwap(url)
-    postgres.drop_database(url)
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("select format('drop database %I with (force)', datname) from pg_database where datdba = 'plain'::regrole")
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
+        cursor.execute("drop role plain")
 
 
 def engine_of(url):
     return create_engine(driver_url(url))
+
+
+def facts(postgres, database):
+    """What belongs to a database beside its tables."""
+    settings = "select coalesce(setrole::regrole::text, ''), unnest(setconfig) from pg_db_role_setting s where setdatabase = d.oid"
+    question = f"select datconnlimit, array(select row(t.*)::text from ({settings}) t (role, setting) order by 1) from pg_database d"
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(f"{question} where datname = %s", (database,))
+        return cursor.fetchone()
 
 
 def test_rows_written_since_are_found_however_many_transactions_another_database_begins_meanwhile(live, postgres):
@@ -35,3 +53,16 @@ def test_rows_written_since_are_found_however_many_transactions_another_database
                 cursor.execute("select pg_current_xact_id()")
         [young] = changes.of(NUMBERS)
         assert reading.connection.scalars(select(NUMBERS.c.number).where(young)).all() == [2]
+
+
+def test_settings_of_the_database_come_along_and_what_only_a_superuser_may_set_holds_nothing_up(live, postgres):
+    for setting in ('search_path to "$user", public, "a ""b"', "search_path to ''", "work_mem to '5MB'"):
+        postgres.execute(f"alter database live set {setting}")
+        postgres.execute(f"alter role plain in database live set {setting}")
+        postgres.execute("alter database live connection limit 7")
+        staged = make_url(live.make_stage(uuid4())).database
+        expected = facts(postgres, "live")
+        postgres.execute("alter database live set log_min_duration_statement to '1s'")
+        live.copy_settings(staged)
+        assert facts(postgres, staged) == expected
+        postgres.execute("alter database live reset log_min_duration_statement")
