@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from domain import audit
 from domain.access import SYSTEM
 from domain.backups.manifest import BackupType
-from domain.backups.standing import State, find_standing
+from domain.backups.standing import State, find_standing, is_ahead
 from domain.backups.vault import Vault
 from domain.db import now
 from domain.jobs import periodic
@@ -30,7 +30,7 @@ def wanted(session: Session, vault: Vault, every: timedelta) -> BackupType | Non
         return None
     standing = find_standing(vault)
     fulls = [each for each in standing.manifests if each.effective_type is BackupType.FULL and standing.states[each.id] is State.VERIFIED]
-    if not any(full.snapshot_at > now() - every for full in fulls):
+    if not any(full.snapshot_at > now() - every and not is_ahead(full) for full in fulls):
         return BackupType.FULL
     return BackupType.INCREMENTAL if vault.lacks_base() else None
 

@@ -15,6 +15,9 @@ from domain.db import now
 OLD = timedelta(hours=26)
 """A day, and two hours for one that began late and took long."""
 
+AHEAD = timedelta(minutes=5)
+"""The clocks of two machines differ by less."""
+
 
 class State(StrEnum):
     VERIFIED = "verified"
@@ -33,8 +36,9 @@ class Standing:
 
     @property
     def newest(self) -> Manifest | None:
-        """The newest that can be restored."""
-        return next((manifest for manifest in self.manifests if self.states[manifest.id] is State.VERIFIED), None)
+        """The newest that can be restored; one that is dated ahead of the clock only where there is no other."""
+        found = [manifest for manifest in self.manifests if self.states[manifest.id] is State.VERIFIED]
+        return next((manifest for manifest in found if not is_ahead(manifest)), next(iter(found), None))
 
     @property
     def age(self) -> timedelta | None:
@@ -60,6 +64,11 @@ class Standing:
 def find_standing(vault: Vault) -> Standing:
     manifests = vault.list()
     return Standing(manifests, states_of(manifests), vault.damaged())
+
+
+def is_ahead(manifest: Manifest) -> bool:
+    """Whether it was made while the clock was wrong: then its date says nothing of how old the data in it are."""
+    return manifest.snapshot_at > now() + AHEAD
 
 
 def states_of(manifests: Sequence[Manifest]) -> dict[UUID, State]:

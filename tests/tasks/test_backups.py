@@ -117,6 +117,16 @@ def test_it_has_the_files_of_the_storage_unless_they_are_to_be_left_out(daily, a
     assert [job.status for job in jobs(engine)] == ["succeeded"] * 2
 
 
+def test_one_that_was_made_while_the_clock_was_ahead_does_not_pass_for_the_newest(daily, asha, a_day, engine):
+    a_day()
+    later(engine, days=-30)
+    grow_old(daily.vault, days=-30)
+    a_day()
+    ahead, made = daily.vault.list()
+    assert look(daily.vault).standing.newest == made
+    assert look(daily.vault).standing.age < timedelta(hours=1) < ahead.snapshot_at - now()
+
+
 def test_super_admins_are_told_once_that_it_fails_and_once_that_it_is_well_again(daily, asha, a_day, engine, smtp, monkeypatch):
     with monkeypatch.context() as full_disk:
         full_disk.setattr(FolderVault, "free_bytes", lambda vault: 1000)

@@ -50,6 +50,12 @@ def test_the_newest_verified_one_stays_however_old():
     assert broken[0] in surplus([verified, *broken])
 
 
+def test_those_that_are_dated_ahead_of_the_clock_do_not_crowd_out_the_others():
+    ahead = [made(36500 + day) for day in range(KEPT_FULLS)]
+    today = made(0)
+    assert surplus([*ahead, today]) == ahead[:1]
+
+
 def test_few_all_stay():
     assert surplus([made(1), made(2)]) == []
     assert surplus([]) == []
