@@ -287,8 +287,10 @@ class FolderVault(ABC):
     def prune(self, *, dry_run: bool = False) -> Sequence[Manifest]:
         """Remove what retention no longer keeps; answers what that is."""
         with lock.one_operation(self.folder):
+            if dry_run:
+                return surplus(self.list())
             self.remove_rests()
-            return surplus(self.list()) if dry_run else self.remove_old()
+            return self.remove_old()
 
     def remove_rests(self) -> None:
         """What an operation that died left behind, also of the storage's files; called while no other runs."""

@@ -37,11 +37,12 @@ class Moment(click.ParamType):
             return value
         try:
             found = datetime.fromisoformat(value)
-        except ValueError:
-            found = None
-        if found is None or found.tzinfo is None:
+            moment = found.astimezone(UTC) if found.tzinfo else None
+        except (ValueError, OverflowError):
+            moment = None
+        if moment is None:
             self.fail(f"{value!r} is no time with its zone: write it as in 2025-11-12T10:00:00Z.", param, ctx)
-        return found.astimezone(UTC)
+        return moment
 
 
 @backup.command("restore")

@@ -5,7 +5,7 @@ from functools import partial
 from flask import Blueprint, g, redirect, render_template, request, url_for
 
 from domain.access import Permission
-from domain.backups.standing import find_standing
+from domain.backups.standing import find_standing, restorable
 from domain.restores import commands
 from domain.restores.guard import frozen_by
 from portal.errors import refusals_go_to
@@ -28,10 +28,11 @@ SEES = needs(Permission.SYSTEM_BACKUP, Permission.SYSTEM_RESTORE)
 @blp.get("/backups/moment")
 @RESTORES
 def pick():
-    """From a moment to the backup that a restore of it begins with."""
+    """From a moment to the backup that a restore of it begins with; before the first to that one, whose page says from when on."""
     moment = asking.read_moment(request.args)
-    manifest = find_standing(vault()).before(moment) if moment else None
-    if manifest is None or moment is None:
+    standing = find_standing(vault())
+    manifest = moment and (standing.before(moment) or next(reversed(restorable(standing.manifests)), None))
+    if not manifest:
         return redirect(url_for("portal.backups.index"))
     return redirect(url_for("portal.restores.ask", backup_id=manifest.id, step=2, moment=asking.written(moment)))
 

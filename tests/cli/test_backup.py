@@ -104,6 +104,15 @@ def test_prune_says_what_would_go(run):
     assert "0 are removed" in run("prune").stdout
 
 
+def test_a_dry_run_of_prune_removes_nothing_at_all(run, app):
+    rest = app.extensions["vault"].folder / "somebody-died.unfinished"
+    rest.mkdir(parents=True)
+    run("prune", "--dry-run")
+    assert rest.exists()
+    run("prune")
+    assert not rest.exists()
+
+
 def test_an_unknown_one_is_an_error(run):
     refused(run("verify", "550e8400-e29b-41d4-a716-446655440000"), "There is no backup with this id.")
 

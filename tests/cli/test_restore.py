@@ -98,7 +98,8 @@ def test_restore_report_acknowledge_and_roll_back(run, changed, engine):
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_does_not_fit_is_refused_before_anything_changes(run, changed, engine):
     backup_id, user_id = changed
-    assert "write it as in" in run("restore", backup_id, "--at", "yesterday").stderr
+    for wrong in ("yesterday", "2025-11-12T10:00:00", "9999-12-31T23:59:59-01:00"):
+        assert "write it as in" in run("restore", backup_id, "--at", wrong).stderr
     refused(run("restore", backup_id, "--at", (now() - timedelta(days=2)).isoformat(), "--yes"), "Only moments from")
     refused(run("restore", "550e8400-e29b-41d4-a716-446655440000", "--yes"), "no backup with this id")
     refused(run("rollback", "550e8400-e29b-41d4-a716-446655440000", "--yes"), "no restore with this id")

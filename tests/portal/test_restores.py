@@ -83,12 +83,15 @@ def test_a_moment_that_cannot_be_reached_is_said_at_the_first_step(mira, backup)
     answer = mira.open(f"{steps_of(backup)}?step=2&moment={earlier:%Y-%m-%dT%H:%M:%S}")
     assert answer.status_code == 422
     assert "This moment cannot be reached" in answer.text or "This backup was made later" in answer.text
-    answer = mira.open(f"{steps_of(backup)}?step=2&moment=yesterday")
-    assert (answer.status_code, "Write the moment in UTC" in answer.text) == (422, True)
+    for wrong in ("yesterday", "9999-12-31T23:59:59-01:00"):
+        answer = mira.open(f"{steps_of(backup)}?step=2&moment={wrong}")
+        assert (answer.status_code, "Write the moment in UTC" in answer.text) == (422, True)
     later = backup.snapshot_at + timedelta(seconds=1)
     found = mira.open(f"/system/backups/moment?moment={later:%Y-%m-%dT%H:%M:%S}").location
     assert found.startswith(f"{steps_of(backup)}?step=2&moment=")
-    assert mira.open("/system/backups/moment?moment=2001-01-01").location == "/system/backups"
+    before_all = mira.open(mira.open("/system/backups/moment?moment=2001-01-01").location)
+    assert (before_all.status_code, "This moment cannot be reached" in before_all.text) == (422, True)
+    assert mira.open("/system/backups/moment?moment=").location == "/system/backups"
 
 
 def test_it_takes_the_code_and_a_fresh_second_factor(enrolled, sign_in, code, backup, look):
