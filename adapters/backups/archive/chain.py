@@ -23,6 +23,7 @@ class Run:
     generation: Generation
     segments: Sequence[Segment]
     alive: Alive | None
+    set_back: int | None
 
     @property
     def start(self) -> int:
@@ -36,7 +37,8 @@ class Run:
     def known_until(self) -> int:
         """Until when it is known to hold all there was."""
         last = self.segments[-1].last
-        return max(last, self.alive.at) if self.alive and self.alive.end == self.end else last
+        until = max(last, self.alive.at) if self.alive and self.alive.end == self.end else last
+        return until if self.set_back is None else min(until, self.set_back)
 
     @cached_property
     def origins(self) -> dict[str, int]:
@@ -68,13 +70,13 @@ class Base:
         return micros(self.manifest.snapshot_at)
 
     def reaches(self) -> Iterator[Span]:
-        start = self.snapshot
+        start, known_until = self.snapshot, self.run.known_until
         for since, until in self.pauses():
-            if until > start:
-                yield Span(as_moment(start), as_moment(max(since, start)))
+            if start < until and start <= known_until:
+                yield Span(as_moment(start), as_moment(max(min(since, known_until), start)))
                 start = until
-        if self.run.known_until >= start:
-            yield Span(as_moment(start), as_moment(self.run.known_until))
+        if known_until >= start:
+            yield Span(as_moment(start), as_moment(known_until))
 
     def pauses(self) -> Iterator[tuple[int, int]]:
         """When nobody looked, and something was written."""
@@ -113,7 +115,7 @@ def stop_for(base: Base, moment: int) -> Stop:
         end = max([end, *(mark.end for mark in marks if mark.seen <= moment)])
         until = next(mark.since for mark in marks if mark.seen > moment)
         break
-    return Stop(end, max(base.snapshot, min(moment, until)))
+    return Stop(end, max(base.snapshot, min(moment, until, base.run.known_until)))
 
 
 def runs(store: Store) -> list[Run]:
@@ -121,29 +123,29 @@ def runs(store: Store) -> list[Run]:
 
 
 def runs_of(generation: Generation) -> Iterator[Run]:
-    alive = generation.alive
+    alive, set_back = generation.alive, generation.set_back
     group: list[Segment] = []
     for segment in generation.segments():
         if group and segment.start != group[-1].end + 1:
-            yield from run_of(generation, group, alive)
+            yield from run_of(generation, group, alive, set_back)
             group = []
         group.append(segment)
-    yield from run_of(generation, group, alive)
+    yield from run_of(generation, group, alive, set_back)
 
 
-def run_of(generation: Generation, segments: list[Segment], alive: Alive | None) -> Iterator[Run]:
+def run_of(generation: Generation, segments: list[Segment], alive: Alive | None, set_back: int | None) -> Iterator[Run]:
     while segments and not segments[-1].marked:
         segments.pop()
     if segments:
-        yield Run(generation, tuple(segments), alive)
+        yield Run(generation, tuple(segments), alive, set_back)
 
 
 def bases(manifests: Sequence[Manifest], found: Sequence[Run]) -> list[Base]:
-    """The verified backups that a run goes on from, in the order of the manifests."""
+    """The verified backups that a run goes on from, in the order of the manifests; of several runs the newest first."""
     standing = []
     for manifest in manifests:
         if manifest.verified and manifest.verified.ok and (position := position_of(manifest)):
-            for run in found:
+            for run in reversed(found):
                 if (place := run.place(position)) is not None:
                     standing.append(Base(manifest, run, place))
     return standing

@@ -64,7 +64,7 @@ def write_a_frame(writer: sqlite3.Connection) -> None:
 def look(database: Path) -> Position | None:
     """Read by another program: a file of SQLite's that this process opens and closes takes with it the locks of its own connections."""
     for _ in range(3):  # one that a writer is just changing cannot be read
-        found = subprocess.run(["head", "-c", str(INDEX_BYTES), f"{database}-shm"], capture_output=True, check=False)
+        found = subprocess.run(["head", "-c", str(INDEX_BYTES), f"{database.resolve()}-shm"], capture_output=True, check=False)
         if index := read_index(found.stdout):
             return index.position
     return None

@@ -70,7 +70,7 @@ class Archive:
         alive = newest.alive if newest else None
         if alive is None:
             return Archiving(running=False, until=None)
-        return Archiving(micros_now() - alive.beat <= LONGEST_LAG, as_moment(alive.at))
+        return Archiving(abs(micros_now() - alive.beat) <= LONGEST_LAG, as_moment(alive.at))
 
     def coverage(self) -> list[Span]:
         return self.spans_of(restorable(self.backups.list()))

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from domain.backups.errors import BackupCorrupt
 from domain.backups.manifest import signature
 
 FOLDER = "wal"
+BEGAN = "%Y%m%dT%H%M%S%f"
 NOTE_BYTES = 512
 MOST_JOINED = 4_000  # frames: a log of usual size is one file in the end, one of a great transaction stays in pieces
 
@@ -60,7 +61,12 @@ class Store:
         return next(reversed(self.generations()), None)
 
     def begin(self) -> Generation:
-        folder = self.folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}"
+        """By its name it is the newest, whatever became of the clock."""
+        newest, began = self.newest(), datetime.now(UTC)
+        if newest:
+            before = datetime.strptime(newest.folder.name.partition("-")[0], BEGAN).replace(tzinfo=UTC)
+            began = max(began, before + timedelta(microseconds=1))
+        folder = self.folder / f"{began:{BEGAN}}-{secrets.token_hex(4)}"
         folder.mkdir(parents=True, mode=0o700)
         sync(self.folder)
         return Generation(folder, self.key)
@@ -165,17 +171,35 @@ class Generation:
                 return Alive(**facts)
         return None
 
+    @property
+    def last_seen(self) -> int:
+        """The last time that it knows of."""
+        alive = self.alive
+        return max([segment.last for segment in self.segments()] + ([alive.at] if alive else []), default=0)
+
     def note_closed(self, closed: Closed) -> None:
-        with (self.folder / "closed").open("wb") as file:
-            file.write(self.signed(vars(closed)))
-            file.flush()
-            os.fsync(file.fileno())
-        sync(self.folder)
+        self.note("closed", vars(closed))
 
     @property
     def closed(self) -> Closed | None:
         facts = self.noted("closed")
         return Closed(**facts) if facts else None
+
+    def note_set_back(self, at: int) -> None:
+        """The clock was ahead when it ended, and was set back to this: whatever comes after that is another generation's."""
+        self.note("set-back", {"at": at})
+
+    @property
+    def set_back(self) -> int | None:
+        facts = self.noted("set-back")
+        return facts and facts["at"]
+
+    def note(self, name: str, facts: dict[str, Any]) -> None:
+        with (self.folder / name).open("wb") as file:
+            file.write(self.signed(facts))
+            file.flush()
+            os.fsync(file.fileno())
+        sync(self.folder)
 
     def signed(self, facts: dict[str, Any]) -> bytes:
         facts = facts | {"generation": self.folder.name}

@@ -19,7 +19,7 @@ from threading import Event
 
 from adapters.backups.archive import wal
 from adapters.backups.archive.hold import Checkpoint, Hold
-from adapters.backups.archive.moments import micros_now
+from adapters.backups.archive.moments import LONGEST_LAG, micros_now
 from adapters.backups.archive.segments import Mark, Piece, cut
 from adapters.backups.archive.store import Alive, Closed, Generation, Store
 from domain import gate
@@ -48,7 +48,7 @@ class LostTrack(Exception):
 
 @contextmanager
 def watching(database: Path, store: Store) -> Iterator[Watch]:
-    """Raises sqlite3.Error, OSError, LostTrack, here or later: then begin again."""
+    """Raises sqlite3.Error, OSError, LostTrack, here or later: then begin again. Where the name is a link, the log is beside the file."""
     with ExitStack() as opened:
         # What SQLite has locked is unlocked when any descriptor of this process to the same file is closed: so these are closed last.
         descriptors: list[int] = []
@@ -56,7 +56,7 @@ def watching(database: Path, store: Store) -> Iterator[Watch]:
         hold = Hold(database)
         opened.callback(hold.close)
         for ending in ("", "-shm", "-wal"):
-            descriptors.append(os.open(f"{database}{ending}", os.O_RDONLY | os.O_CLOEXEC))
+            descriptors.append(os.open(f"{database.resolve()}{ending}", os.O_RDONLY | os.O_CLOEXEC))
         beside = opened.enter_context(ThreadPoolExecutor(1, "checkpoint"))
         yield Watch(database, store, hold, beside, *descriptors)
 
@@ -139,7 +139,10 @@ class Watch:
 
     def note(self, index: wal.Index, before: int) -> None:
         """`before`: the look began then. Whoever is kept waiting between that and now knows of nothing that came meanwhile."""
-        before, seen = max(before, self.since), max(micros_now(), self.seen)
+        moment = micros_now()
+        if is_ahead(self.seen, moment):
+            raise LostTrack("the clock was set back")
+        before, seen = max(before, self.since), max(moment, self.seen)
         position = index.position
         if position.frame and position.salts != self.salts:
             self.next_log(index)
@@ -265,6 +268,11 @@ class Watch:
         return generation
 
     def goes_on(self, generation: Generation, index: wal.Index, before: int) -> bool:
+        if is_ahead(generation.last_seen, before):
+            log.warning("the clock was set back: the archive that was is not gone on with")
+            if generation.segments():  # else it is as good as new
+                generation.note_set_back(before)
+            return False
         try:
             return self.same_log(generation, index, before) or self.same_database(generation)
         except DomainError as error:
@@ -328,6 +336,12 @@ class Watch:
         asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0x40000002, 510, 0)
         answer = fcntl.fcntl(self.file, fcntl.F_GETLK, asked)
         return bool(struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK)
+
+
+def is_ahead(seen: int, moment: int) -> bool:
+    """Whether what was seen is of a clock that has been set back since, further than a moment may be off: what comes now would be found
+    under a time that is far from its own."""
+    return seen - moment > LONGEST_LAG
 
 
 def read_all(descriptor: int, size: int, at: int) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.backups.archive.moments import micros_now
 from adapters.backups.archive.watching import LostTrack, Watch, watching
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, new_key, silent, vault_of, wish
@@ -380,3 +381,51 @@ def test_what_comes_between_a_look_and_its_time_is_not_promised(database, vault,
         monkeypatch.setattr(Watch, "look", look)
         watch.tick()
         assert vault.archiving().until > written[0]
+
+
+@with_a_key
+def test_a_database_behind_a_link_is_archived_too(database, folder, vault, restored, tmp_path):
+    """SQLite keeps the log beside the file itself."""
+    link = tmp_path / "link.db"
+    link.symlink_to(database)
+    linked = vault_of(f"sqlite:///{link}", folder, vault.key)
+    with watching(link, vault.archive.store) as watch:
+        add(database, 1)
+        watch.tick()
+        manifest = linked.create(wish(), silent)
+        add(database, 2)
+        watch.tick()
+        moment = datetime.now(UTC)
+        watch.tick()
+        assert restored(manifest, moment)[0] == [1, 2]
+
+
+@with_a_key
+def test_a_clock_that_was_ahead_hides_nothing_that_comes_after(database, vault, restored, monkeypatch):
+    with closing(sqlite3.connect(database)) as portal:
+        portal.execute("SELECT count(*) FROM oracle").fetchone()  # whoever has the database open keeps its log
+        with monkeypatch.context() as ahead:
+            ahead.setattr("adapters.backups.archive.watching.micros_now", lambda: micros_now() + 3_600_000_000)
+            ahead.setattr("adapters.backups.archive.store.datetime", AnHourAhead)
+            with watching(database, vault.archive.store) as watch:
+                add(database, 1)
+                watch.tick()
+                ahead.undo()
+                with pytest.raises(LostTrack):
+                    watch.tick()
+        with watching(database, vault.archive.store) as watch:
+            watch.tick()
+            manifest = vault.create(wish(), silent)
+            add(database, 2)
+            watch.tick()
+            moment = datetime.now(UTC)
+            watch.tick()
+            assert restored(manifest, moment)[0] == [1, 2]
+            assert vault.coverage()[-1].end < datetime.now(UTC) + timedelta(minutes=1)
+            assert watch.generation.folder == vault.archive.store.newest().folder
+
+
+class AnHourAhead(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + timedelta(hours=1)
