@@ -92,7 +92,8 @@ class DumpVault(FolderVault):
             def told(done: int) -> None:
                 progress(15 + 55 * min(done / max(size, 1), 1), "Dumping the database")
 
-            with self.running("pg_dump", "--format=custom", "--compress=0", f"--snapshot={snapshot}", stdout=subprocess.PIPE) as dump:
+            options = (f"--snapshot={snapshot}", *without_what_needs_a_superuser(self.url, self.url))
+            with self.running("pg_dump", "--format=custom", "--compress=0", *options, stdout=subprocess.PIPE) as dump:
                 assert dump.stdout is not None
                 sealed = seal(dump.stdout, draft, "dump", self.key, told, threads=THREADS)
         manifest = Manifest(
@@ -249,13 +250,27 @@ def connected(url: URL, **options: Any) -> Iterator[Connection]:
         database.dispose()
 
 
+def without_what_needs_a_superuser(source: URL, target: URL) -> list[str]:
+    """What pg_dump is told to leave out, since the role of the target cannot make it: a superuser's own, beside the portal's tables."""
+    with connected(target) as connection:
+        role, superuser = connection.execute(text("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user")).one()
+        trusted = set(connection.scalars(text("SELECT name FROM pg_available_extension_versions v WHERE to_jsonb(v)->>'trusted' = 'true'")))
+    if superuser:
+        return []
+    with connected(source) as connection:
+        extensions = set(connection.scalars(text("SELECT extname FROM pg_extension")))
+        of_others = text("SELECT count(*) FROM pg_publication p JOIN pg_roles r ON r.oid = p.pubowner WHERE r.rolname <> :role")
+        published = connection.scalar(of_others, {"role": role})
+    allowed = [f'--extension="{name}"' for name in sorted(extensions & (trusted | {"plpgsql"}))] if extensions - trusted else []
+    return ["--no-subscriptions", *(["--no-publications"] if published else []), *allowed]
+
+
 def contents(connection: Connection, progress: Progress) -> Tables:
     """How many rows each table has, and a digest of them that depends neither on their order nor on the settings of the server."""
     found = {}
     for setting in ("TimeZone TO UTC", "DateStyle TO ISO", "IntervalStyle TO postgres", "bytea_output TO hex", "extra_float_digits TO 1"):
         connection.execute(text(f"SET LOCAL {setting}"))
-    names = connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")).scalars().all()
-    for name in names:
+    for name in connection.scalars(text(TABLES)).all():
         progress(5, f"Reading {name}")
         rows, total = connection.execute(
             text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)), 0) FROM "{name}"')
@@ -264,6 +279,13 @@ def contents(connection: Connection, progress: Progress) -> Tables:
     return found
 
 
+TABLES = """
+    SELECT relname FROM pg_class c
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relpersistence = 'p'
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+    ORDER BY relname
+"""
+"""Neither what an extension brings along, nor what PostgreSQL itself empties after a crash."""
 Tables = dict[str, tuple[int, str]]
 
 

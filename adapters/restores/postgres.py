@@ -38,6 +38,22 @@ CAUGHT_UP_SECONDS = 1.0  # a rename waits five for the others to leave
 MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
 READ_AT_ONCE = 5000
+RIGHTS = """
+    WITH relations AS (
+        SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, nspname, c.oid, relname, relacl, relowner
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^(pg_|information_schema$)'
+    ), granted (kind, schema, name, attribute, acl, owner) AS (
+        SELECT 'SCHEMA', NULL, nspname, NULL, nspacl, nspowner FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'
+        UNION ALL SELECT kind, nspname, relname, NULL, relacl, relowner FROM relations
+        UNION ALL SELECT kind, nspname, relname, attname, attacl, relowner FROM relations JOIN pg_attribute ON attrelid = relations.oid
+    )
+    SELECT kind, schema, name, attribute, coalesce(rolname, 'public'), privilege_type
+    FROM granted, aclexplode(acl) g LEFT JOIN pg_roles r ON r.oid = g.grantee
+    WHERE g.grantee <> owner
+"""
+NOT_THERE = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.InvalidSchemaName)
+SUPERUSERS_OWN = "SELECT 'extension ' || extname FROM pg_extension UNION ALL SELECT 'publication ' || pubname FROM pg_publication"
 LISTS_OF_NAMES = ("search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries")
 NAMES = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 
@@ -196,19 +212,21 @@ class PostgresSwap(Swap):
 
     def copy_grants(self, staged: URL) -> None:
         """What others than the owner may do with the tables; of a backup they are left out, since their roles may be gone."""
-        question = (
-            "SELECT c.relname::text, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, coalesce(r.rolname::text, 'public'),"
-            " g.privilege_type FROM pg_class c, aclexplode(c.relacl) g LEFT JOIN pg_roles r ON r.oid = g.grantee"
-            " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v', 'S') AND g.grantee <> c.relowner"
-        )
         with connected(self.url) as live:
-            rights = live.execute(text(question)).all()
+            rights = live.execute(text(RIGHTS)).all()
+            had = set(live.scalars(text(SUPERUSERS_OWN)))
         with closing(psycopg2.connect(plain(staged), connect_timeout=5)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
-            for relation, kind, role, right in rights:
+            cursor.execute(SUPERUSERS_OWN)
+            if lacking := had - {name for (name,) in cursor.fetchall()}:
+                log.warning("to be made anew by a superuser after the restore: %s", ", ".join(sorted(lacking)))
+            for kind, schema, name, column, role, right in rights:
+                what = sql.Identifier(schema, name) if schema else sql.Identifier(name)
+                which = sql.SQL("({})").format(sql.Identifier(column)) if column else sql.SQL("")
                 whom = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
-                with suppress(errors.UndefinedTable, errors.UndefinedObject, errors.InsufficientPrivilege):
-                    cursor.execute(sql.SQL("GRANT {} ON {} {} TO {}").format(sql.SQL(right), sql.SQL(kind), sql.Identifier(relation), whom))
+                with suppress(*NOT_THERE, errors.InsufficientPrivilege):
+                    statement = sql.SQL("GRANT {} {} ON {} {} TO {}")
+                    cursor.execute(statement.format(sql.SQL(right), which, sql.SQL(kind), what, whom))
 
     def previous_url(self, restore_id: UUID) -> str | None:
         name = self.named(PREVIOUS, restore_id)

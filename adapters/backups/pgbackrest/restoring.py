@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from adapters.backups.pgbackrest.programs import TICK, Programs
 from adapters.backups.pgbackrest.repository import PERCENT, Repository
 from adapters.backups.pgbackrest.side import Side, server_programs
-from adapters.backups.postgres import DumpVault, connected, surroundings
+from adapters.backups.postgres import DumpVault, connected, surroundings, without_what_needs_a_superuser
 from domain.backups.errors import BackupCorrupt, EngineUnavailable
 from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress
@@ -67,7 +67,8 @@ class Restoring:
         assert manifest.archive is not None
         folder = server_programs(manifest.archive["major"])
         options = ("--no-owner", "--no-acl", "--no-tablespaces", "--exit-on-error")
-        with self.dumps.running(f"{folder}/pg_dump", "--format=custom", "--compress=0", url=source, stdout=subprocess.PIPE) as dump:
+        needed = ("--format=custom", "--compress=0", *without_what_needs_a_superuser(source, target))
+        with self.dumps.running(f"{folder}/pg_dump", *needed, url=source, stdout=subprocess.PIPE) as dump:
             assert dump.stdout is not None
             with self.dumps.running(f"{folder}/pg_restore", *options, url=target, stdin=dump.stdout) as restore:
                 dump.stdout.close()

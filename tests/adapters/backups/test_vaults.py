@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import migrations
 from adapters.backups.lock import is_held, one_operation
 from adapters.backups.postgres import DumpVault
 from domain import audit
@@ -218,6 +219,7 @@ def test_an_unknown_backup_is_not_found(vault):
 HOLD = """
 import sys, time
 from pathlib import Path
+import migrations
 from adapters.backups.lock import one_operation
 folder = Path(sys.argv[1])
 with one_operation(folder):
@@ -359,3 +361,31 @@ def test_somebody_who_stays_where_it_was_checked_does_not_spoil_a_backup(vault, 
     staying[0].close()
     assert vault.create(wish(), silent).verified.ok
     assert checked_in() == 0
+
+
+def test_a_superusers_own_things_in_the_database_are_left_out_and_the_rest_is_backed_up_and_staged(postgres, folder):
+    """Its role may make none of them: monitoring in nearly every database there is, and a stream of changes to elsewhere."""
+    postgres.execute("create role plain login createdb")
+    url = postgres.new_database(name="monitored").replace("//postgres@", "//plain@")
+    postgres.execute("alter database monitored owner to plain")
+    migrations.upgrade(url)
+    with postgres.connect("monitored") as connection, connection.cursor() as cursor:
+        cursor.execute('create extension citext; create extension pg_stat_statements; create extension "uuid-ossp"')
+        cursor.execute(
+            "create publication changes for all tables; create subscription from_elsewhere connection '' publication p with (connect=false)"
+        )
+        cursor.execute(
+            "set role plain; create table notes (words citext); insert into notes values ('A'); create unlogged table seen as select 1"
+        )
+    vault = DumpVault(folder, None, "1.2.3", url)
+    try:
+        made = vault.create(wish(), silent)
+        assert made.verified.ok
+        assert made.row_counts["notes"] == 1
+        assert "seen" not in made.row_counts
+    finally:
+        with postgres.connect("monitored") as connection, connection.cursor() as cursor:
+            cursor.execute("alter subscription from_elsewhere set (slot_name = none)")
+            cursor.execute("drop subscription from_elsewhere")
+        postgres.drop_database(url)
+        postgres.execute("drop role plain")

@@ -3,8 +3,8 @@
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import column, create_engine, select, table
-from sqlalchemy.engine import make_url
+from sqlalchemy import NullPool, column, create_engine, select, table
+from sqlalchemy.engine import URL, make_url
 
 from adapters.restores.postgres import PostgresSwap, YoungRows
 from domain.db import driver_url
@@ -29,7 +29,7 @@ def live(postgres):
 
 
 def engine_of(url):
-    return create_engine(driver_url(url))
+    return create_engine(url if isinstance(url, URL) else driver_url(url), poolclass=NullPool)
 
 
 def facts(postgres, database):
@@ -44,7 +44,7 @@ def facts(postgres, database):
 def test_rows_written_since_are_found_however_many_transactions_another_database_begins_meanwhile(live, postgres):
     with live.reading() as reading:
         mark = reading.mark
-    with engine_of(live.url.render_as_string(hide_password=False)).begin() as connection:
+    with engine_of(live.url).begin() as connection:
         connection.exec_driver_sql("insert into numbers values (2)")
     with live.reading() as reading:
         changes = YoungRows(reading.connection, mark)
@@ -66,3 +66,21 @@ def test_settings_of_the_database_come_along_and_what_only_a_superuser_may_set_h
         live.copy_settings(staged)
         assert facts(postgres, staged) == expected
         postgres.execute("alter database live reset log_min_duration_statement")
+
+
+def test_what_others_may_do_with_tables_columns_and_schemas_they_may_after_it(live, postgres):
+    shape = "create schema reports; create view reports.doubled as select 2 * number as number from numbers"
+    with postgres.connect("live") as connection, connection.cursor() as cursor:
+        cursor.execute("create role reader; create role auditor")
+        cursor.execute(f"set role plain; {shape}; grant usage on schema reports to reader; grant select on reports.doubled to reader")
+        cursor.execute("grant select (number) on numbers to auditor")
+    staged = make_url(live.make_stage(uuid4()))
+    with engine_of(staged).begin() as connection:
+        connection.exec_driver_sql(f"create table numbers (number int); {shape}")
+    live.copy_grants(staged)
+    with postgres.connect(staged.database) as connection, connection.cursor() as cursor:
+        cursor.execute("set role reader; select * from reports.doubled")
+        cursor.execute("set role auditor; select number from numbers")
+        cursor.execute("reset role; drop owned by reader, auditor")
+    with postgres.connect("live") as connection, connection.cursor() as cursor:
+        cursor.execute("drop owned by reader, auditor; drop role reader, auditor")
