@@ -8,12 +8,18 @@ from contextlib import suppress
 from typing import Any
 
 from psycopg2 import errors, sql
+from sqlalchemy.engine import URL
 
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one, and what is left may be another database's
 LEAVING_SECONDS = 5.0
 """What PostgreSQL itself waits for others to leave a database that is renamed or dropped."""
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL AND pid IS DISTINCT FROM %s"
+
+
+def arguments(url: URL) -> dict[str, Any]:
+    """The connection as libpq takes it, with whatever the URL says of TLS, several hosts and options."""
+    return dict(url.get_dialect()().create_connect_args(url)[1])
 
 
 def named_for(database: str, ending: str) -> str:

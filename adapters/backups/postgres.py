@@ -24,6 +24,7 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2 import errors
+from psycopg2.extensions import make_dsn
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import URL, make_url
@@ -212,9 +213,10 @@ class DumpVault(FolderVault):
     @contextmanager
     def running(self, tool: str, *options: str, url: URL | None = None, **pipes: Any) -> Iterator[subprocess.Popen[bytes]]:
         """One of PostgreSQL's programs; its first line of complaint is the error. The password is in no list of processes."""
-        where = url or self.url
-        command, surrounded = [tool, *options, "--dbname", where.database or ""], {**os.environ, **surroundings(where)}
-        with tempfile.TemporaryFile() as said, subprocess.Popen(command, env=surrounded, stderr=said, **pipes) as program:
+        arguments = {**databases.arguments(url or self.url), "connect_timeout": 5}
+        secret = {"PGPASSWORD": password} if (password := arguments.pop("password", None)) else {}
+        command = [tool, *options, "--dbname", make_dsn(**arguments)]
+        with tempfile.TemporaryFile() as said, subprocess.Popen(command, env=os.environ | secret, stderr=said, **pipes) as program:
             try:
                 yield program
             except BaseException:
@@ -323,21 +325,6 @@ def check_contents(manifest: Manifest, found: Mapping[str, tuple[int, str]]) -> 
     differing = sorted(table for table in tables if found.get(table) != (manifest.row_counts.get(table), manifest.contents.get(table)))
     if differing:
         raise BackupCorrupt(f"Restored again, these tables are not what they were: {', '.join(differing)}.")
-
-
-def surroundings(url: URL) -> Mapping[str, str]:
-    """The connection as libpq's environment variables."""
-    query = {key: value if isinstance(value, str) else value[-1] for key, value in url.query.items()}
-    known = {
-        "PGHOST": url.host or query.get("host"),
-        "PGPORT": str(url.port) if url.port else query.get("port"),
-        "PGUSER": url.username or query.get("user"),
-        "PGPASSWORD": url.password or query.get("password"),
-        "PGSSLMODE": query.get("sslmode"),
-        "PGSSLROOTCERT": query.get("sslrootcert"),
-        "PGCONNECT_TIMEOUT": "5",
-    }
-    return {name: str(value) for name, value in known.items() if value}
 
 
 def first_line(stream: IO[bytes]) -> str:

@@ -215,7 +215,7 @@ class PostgresSwap(Swap):
         with connected(self.url) as live:
             rights = live.execute(text(RIGHTS)).all()
             had = set(live.scalars(text(SUPERUSERS_OWN)))
-        with closing(psycopg2.connect(plain(staged), connect_timeout=5)) as connection, connection.cursor() as cursor:
+        with closing(connect(staged)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
             cursor.execute(SUPERUSERS_OWN)
             if lacking := had - {name for (name,) in cursor.fetchall()}:
@@ -248,7 +248,7 @@ class PostgresSwap(Swap):
     def connect_aside(self) -> Any:
         for place, name in enumerate(MAINTENANCE):
             try:
-                return psycopg2.connect(plain(self.url.set(database=name)), connect_timeout=5)
+                return connect(self.url.set(database=name))
             except psycopg2.OperationalError:
                 if place == len(MAINTENANCE) - 1:
                     raise
@@ -375,9 +375,8 @@ def pid_of(connection: Connection) -> int:
     return int(connection.connection.dbapi_connection.info.backend_pid)  # type: ignore[union-attr]
 
 
-def plain(url: URL) -> str:
-    """As libpq reads it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+def connect(url: URL) -> Any:
+    return psycopg2.connect(**{**databases.arguments(url), "connect_timeout": 5})
 
 
 def patient_engine(url: URL) -> Engine:

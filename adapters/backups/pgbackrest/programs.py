@@ -8,9 +8,9 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +71,9 @@ class Account:
 class Programs:
     account: Account
     folder: Path  # of backups: what an operation starts is known by it
-    surroundings: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def start(self, command: Sequence[str | Path], *, operation: bool = False, **options: Any) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in self.surroundings.items() if name not in OURS_ALONE}
+        environment = {name: value for name, value in os.environ.items() if name not in OURS_ALONE}
         environment |= {"TZ": "UTC", "LC_ALL": "C.UTF-8"} | ({OPERATION: str(self.folder)} if operation else {})
         options = {"stdin": subprocess.DEVNULL, "env": environment, "cwd": "/", "start_new_session": True} | options
         try:

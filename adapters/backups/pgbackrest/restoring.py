@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from sqlalchemy.engine import URL
 from adapters.backups.pgbackrest.programs import TICK, Programs
 from adapters.backups.pgbackrest.repository import PERCENT, Repository
 from adapters.backups.pgbackrest.side import Side, server_programs
-from adapters.backups.postgres import DumpVault, connected, surroundings, without_what_needs_a_superuser
+from adapters.backups.postgres import DumpVault, connected, without_what_needs_a_superuser
 from domain.backups.errors import BackupCorrupt, EngineUnavailable
 from domain.backups.manifest import Manifest
 from domain.backups.vault import Progress
@@ -49,9 +48,12 @@ class Restoring:
         otherwise, had_it = sorts_otherwise(url), has_extension(url)
         if otherwise:
             return "indexes not looked through, since this machine sorts words in another way than the server's"
-        command = [server_programs(manifest.archive["major"]) / "pg_amcheck", "--install-missing", "--jobs=2", f"--database={url.database}"]
-        programs = Programs(self.programs.account, self.programs.folder, {**os.environ, **surroundings(url)})
-        status, said = programs.run(command, lambda line: progress(88, "Looking through pages and indexes"))
+        exactly = (url.database or "").replace('"', '""')  # else it is a pattern, and capitals are none
+        server = [f"--host={url.query['host']}", f"--port={url.query['port']}", f"--username={url.username}"]
+        command = [server_programs(manifest.archive["major"]) / "pg_amcheck", *server, "--install-missing", "--jobs=2"]
+        status, said = self.programs.run(
+            [*command, f'--database="{exactly}"'], lambda line: progress(88, "Looking through pages and indexes")
+        )
         words = next((line.strip() for line in said.splitlines() if line.strip()), f"exit {status}")[:300]
         if status == DAMAGE_FOUND:
             raise BackupCorrupt(f"The database in the backup is damaged itself: {words}")

@@ -6,6 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 import migrations
@@ -29,7 +30,9 @@ class Archived:
         self.server = server
         self.key_file = server.folder / f"backup-{next(NUMBERS)}.key"
         self.key = new_key(server.folder, self.key_file.name)
-        self.url = server.own_database(f"portal_{next(NUMBERS)}")
+        self.url = server.own_database(f"Portal {next(NUMBERS)}")
+        with server.connect(make_url(self.url).database) as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION pg_stat_statements")  # as in nearly every database there is; the portal's role could not
         migrations.upgrade(self.url)
         self.engine = create_engine(driver_url(self.url), poolclass=NullPool)  # some tests end every connection there is
         with self.engine.begin() as connection:

@@ -7,15 +7,20 @@ import sys
 import time
 from pathlib import Path
 from threading import Event, Thread
+from uuid import UUID
 
 import psycopg2
 import pytest
+from psycopg2 import sql
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 import migrations
 from adapters.backups.lock import is_held, one_operation
-from adapters.backups.postgres import DumpVault
+from adapters.backups.postgres import DumpVault, connected
+from adapters.databases import drop
+from adapters.restores.postgres import PostgresSwap
 from domain import audit
 from domain.access import SYSTEM
 from domain.audit.models import AuditHead
@@ -28,6 +33,7 @@ from domain.backups.errors import (
     InsufficientStorage,
     OperationInProgress,
 )
+from domain.db import driver_url
 from tests.adapters.backups.conftest import FULL, left_in, new_key, silent, vault_of, wish
 from tests.factories import make_refund
 from tests.waiting import wait_until
@@ -389,3 +395,27 @@ def test_a_superusers_own_things_in_the_database_are_left_out_and_the_rest_is_ba
             cursor.execute("drop subscription from_elsewhere")
         postgres.drop_database(url)
         postgres.execute("drop role plain")
+
+
+def test_any_name_of_a_database_and_all_that_its_url_asks_for_is_passed_on(postgres, folder):
+    name = 'Sea\'s "Best" = a/b?c#d:e%41+é'
+    url = make_url(driver_url(postgres.new_database()))
+    with postgres.connect() as connection, connection.cursor() as cursor:
+        rename = sql.SQL("alter database {} rename to {}")
+        cursor.execute(rename.format(sql.Identifier(url.database), sql.Identifier(name)))
+    options = {**url.query, "options": "-c statement_timeout=9s -c application_name=asked\\ for", "channel_binding": "prefer"}
+    url = url.set(database=name, password="p@ss w%rd:/?#[]+&='é\"\\", query=options)
+    written = url.render_as_string(hide_password=False)
+    migrations.upgrade(written)
+    vault, swap = DumpVault(folder, None, "1.2.3", written), PostgresSwap(written)
+    staged = swap.make_stage(UUID(int=7))
+    try:
+        made = vault.create(wish(), silent)
+        vault.stage(made, None, staged, silent)
+        with connected(make_url(staged)) as connection:
+            assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+            assert connection.scalar(text("SHOW application_name")) == "asked for"
+    finally:
+        swap.drop_stage(UUID(int=7))
+        with swap.administering() as cursor:
+            drop(cursor, name)
