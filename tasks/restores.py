@@ -10,8 +10,8 @@ from domain.access import SYSTEM
 from domain.backups.errors import OperationInProgress
 from domain.db import read_only
 from domain.errors import DomainError
-from domain.identity.models import Admin
 from domain.jobs.outcomes import Again, Done, Failed, Outcome
+from domain.restores.asked import find_asker
 from domain.restores.checking import compare
 from domain.restores.commands import record_recovered, told
 from domain.restores.models import Restore
@@ -59,7 +59,7 @@ def forget_old(context: Context) -> None:
 def order_of(work: Work) -> Order:
     asked = work.job.payload
     with read_only(), work.context.sessions() as session:
-        creator = session.get(Admin, work.job.creator_id) if work.job.creator_id else None
+        creator = find_asker(session, work.job)
     moment = asked.get("target_timestamp")
     return Order(
         id=work.job.id,

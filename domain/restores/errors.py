@@ -20,6 +20,12 @@ class NotChecked(Conflict):
     code, settled = "NOT_CHECKED", False
 
 
+class WaitedTooLong(Conflict):
+    """No worker came to it for so long that it would take back more than was agreed to."""
+
+    code, settled = "RESTORE_WAITED_TOO_LONG", False
+
+
 class RestoreInterrupted(Conflict):
     """Whoever restored died before the swap: nothing was changed."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, update
@@ -17,9 +17,11 @@ from domain.audit.verification import verify
 from domain.backups.manifest import BackupType
 from domain.backups.vault import Wish
 from domain.db import now
+from domain.identity.models import Admin
 from domain.jobs.models import Job
 from domain.marketplace.models import User
 from domain.refunds.models import Refund, RefundAttempt
+from domain.restores.models import Restore
 from tasks.context import make_context
 from tasks.runner import Runner
 from tests.factories import make_refund, make_restore
@@ -228,3 +230,21 @@ def test_a_run_that_ended_in_the_middle_is_not_silently_run_again(app, post, wor
     with Session(engine) as after:
         assert after.get_one(User, user_id).name == "Somebody else"
     assert post(RESTORE, wish(manifest)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "code"),
+    [
+        (lambda job, admin: setattr(job, "created_at", now() - timedelta(minutes=61)), "RESTORE_WAITED_TOO_LONG"),
+        (lambda job, admin: setattr(admin, "disabled_at", now()), "FORBIDDEN"),
+        (lambda job, admin: setattr(admin, "role_id", "finance_admin"), "FORBIDDEN"),
+    ],
+)
+def test_one_that_waited_begins_only_while_it_is_what_was_agreed_to(post, work, back_up, session, engine, meanwhile, code):
+    asked = post(RESTORE, wish(back_up())).json["data"]
+    with Session(engine) as now_on, now_on.begin():
+        job = now_on.get_one(Job, UUID(asked["job_id"]))
+        meanwhile(job, now_on.get_one(Admin, job.creator_id))
+    (job,) = work("restore")
+    assert (job.status, job.error["code"]) == ("failed", code)
+    assert session.scalars(select(Restore)).all() == []
