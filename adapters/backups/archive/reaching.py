@@ -14,7 +14,7 @@ from adapters.backups.archive.chain import Base, Stop
 from adapters.backups.archive.moments import LONGEST_LAG, as_moment, micros, micros_now
 from adapters.backups.archive.pruning import prune
 from adapters.backups.archive.store import Store
-from domain.backups.errors import BackupCorrupt, PitrGap, PitrOutOfRange, TargetBeforeBackup
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from domain.backups.manifest import Manifest, plain
 from domain.backups.standing import restorable
 from domain.backups.vault import Archiving, Finding, Progress, Span
@@ -105,7 +105,7 @@ class Archive:
         return way or self.best_way(moment, verified, reading_all)
 
     def best_way(self, moment: datetime, verified: Sequence[Manifest], reading_all: bool) -> Way:
-        damage: BackupCorrupt | None = None
+        damage: BackupCorrupt | BackupKeyMismatch | None = None
         for base in chain.bases([each for each in verified if each.snapshot_at < moment], chain.runs(self.store)):
             try:
                 stop = chain.stop_for(base, micros(moment))
@@ -115,7 +115,7 @@ class Archive:
                     (self.backups.check_stored if reading_all else self.backups.check_fit)(each)
                 if reading_all:
                     rebuilding.check_segments(base, stop.end)
-            except BackupCorrupt as error:
+            except (BackupCorrupt, BackupKeyMismatch) as error:  # the key may have been another for a while
                 damage = damage or error
             else:
                 return Way(base.manifest, base, stop)

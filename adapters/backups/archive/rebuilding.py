@@ -10,7 +10,7 @@ from pathlib import Path
 
 from adapters.backups.archive.chain import Base, position_of
 from adapters.backups.archive.segments import Piece, Segment
-from domain.backups.errors import BackupCorrupt
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch
 from domain.backups.vault import Progress
 
 
@@ -39,6 +39,8 @@ def set_damaged_aside(base: Base) -> tuple[int, list[Segment]]:
             with suppress(FileNotFoundError):
                 base.run.generation.set_aside(segment)
             damaged.append(segment)
+        except BackupKeyMismatch:  # whoever has that key reads it
+            continue
     return whole, damaged
 
 

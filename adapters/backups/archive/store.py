@@ -18,7 +18,7 @@ from typing import Any
 from adapters.backups.archive.segments import Piece, Segment, joined, named, part, read_piece, write_piece
 from adapters.backups.catalog import sync
 from adapters.backups.sealing import Key, ending, signing_key
-from domain.backups.errors import BackupCorrupt
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch
 from domain.backups.manifest import signature
 
 FOLDER = "wal"
@@ -118,12 +118,21 @@ class Generation:
         """Also where the archiver has joined it with others since it was listed. Raises BackupCorrupt, BackupKeyMismatch."""
         for _ in range(3):
             with suppress(FileNotFoundError):
-                return read_piece(self.path(segment), self.key)
+                return self.opened(self.path(segment))
             for longer in self.segments():
                 if longer.start <= segment.start and segment.end <= longer.end:
                     with suppress(FileNotFoundError):
-                        return part(read_piece(self.path(longer), self.key), segment)
+                        return part(self.opened(self.path(longer)), segment)
         raise BackupCorrupt(f"{self.path(segment).name} is not there.", file=self.path(segment).name)
+
+    def opened(self, path: Path) -> Piece:
+        """age cannot tell a file whose beginning is damaged from one of another key; this folder has one key, which signs what is noted."""
+        try:
+            return read_piece(path, self.key)
+        except BackupKeyMismatch:
+            if self.alive is None:
+                raise
+            raise BackupCorrupt(f"{path.name} cannot be opened: a disk or somebody changed its beginning.", file=path.name) from None
 
     def join(self, salts: str) -> None:
         """Make fewer files of the segments of a log; across a pause they stay apart, since their names tell of it."""
