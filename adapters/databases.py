@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one, and what is left may be another database's
 LEAVING_SECONDS = 5.0
 """What PostgreSQL itself waits for others to leave a database that is renamed or dropped."""
+LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")  # the last since 17
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL AND pid IS DISTINCT FROM %s"
 
@@ -20,6 +21,13 @@ OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usesysid IS NO
 def arguments(url: URL) -> dict[str, Any]:
     """The connection as libpq takes it, with whatever the URL says of TLS, several hosts and options."""
     return dict(url.get_dialect()().create_connect_args(url)[1])
+
+
+def take_time(connection: Any, _record: Any = None) -> None:
+    """No limit that somebody has set for the role or the database holds on this connection: what takes longest is waited for."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)", (list(LIMITS),))
+    connection.commit()
 
 
 def named_for(database: str, ending: str) -> str:

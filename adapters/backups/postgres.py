@@ -25,7 +25,7 @@ from uuid import UUID
 import psycopg2
 from psycopg2 import errors
 from psycopg2.extensions import make_dsn
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -245,6 +245,7 @@ class DumpVault(FolderVault):
 @contextmanager
 def connected(url: URL, **options: Any) -> Iterator[Connection]:
     database: Database = create_engine(url, hide_parameters=True, connect_args={"connect_timeout": 5}, **options)
+    event.listen(database, "connect", databases.take_time)
     try:
         with database.connect() as connection:
             yield connection

@@ -21,7 +21,7 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2 import errors, sql
-from sqlalchemy import Boolean, ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, literal_column, text
+from sqlalchemy import Boolean, ColumnElement, Connection, Engine, NullPool, Table, Uuid, create_engine, event, literal_column, text
 from sqlalchemy.engine import URL, make_url
 
 from adapters import databases
@@ -376,10 +376,14 @@ def pid_of(connection: Connection) -> int:
 
 
 def connect(url: URL) -> Any:
-    return psycopg2.connect(**{**databases.arguments(url), "connect_timeout": 5})
+    connection = psycopg2.connect(**{**databases.arguments(url), "connect_timeout": 5})
+    databases.take_time(connection)
+    return connection
 
 
 def patient_engine(url: URL) -> Engine:
     """For few statements that may take long."""
     settings = {"connect_args": {"connect_timeout": 5, "options": "-c timezone=UTC"}, "poolclass": NullPool}
-    return create_engine(url, json_serializer=dump_json, hide_parameters=True, **settings)
+    engine = create_engine(url, json_serializer=dump_json, hide_parameters=True, **settings)
+    event.listen(engine, "connect", databases.take_time)
+    return engine

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, event, select, text, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import migrations
 from adapters.backups.vault import FolderVault, damage_said, full_disk_said, lost_database_said, megabytes
+from adapters.databases import take_time
 from adapters.restores.journal import Journal, journals, remove_rests
 from adapters.restores.swap import Swap
 from domain.backups.errors import BackupCorrupt, DatabaseDamaged, InsufficientStorage, OperationInProgress, SchemaNewer, UploadsUnreadable
@@ -183,7 +184,7 @@ class LiveRestorer:
             return None
 
     def carry(self, url: str, progress: Progress) -> tuple[int, Carried]:
-        engine = make_engine(url)
+        engine = taking_time(make_engine(url))
         try:
             with engine.begin() as staged:
                 prepare(staged)
@@ -193,8 +194,6 @@ class LiveRestorer:
                 self.swap.comparing(url, reading, staged) as changes,
                 staged.begin(),
             ):
-                if staged.dialect.name == "postgresql":
-                    staged.execute(text("SET LOCAL statement_timeout = 0"))
                 done = 0
 
                 def told(table: str) -> None:
@@ -377,7 +376,14 @@ def check_whole(url: str) -> None:
 
 def plain_engine(url: str) -> Engine:
     """For SQLite without changing anything of the file, which `make_engine` would."""
-    return create_engine(make_url(driver_url(url)), hide_parameters=True)
+    return taking_time(create_engine(make_url(driver_url(url)), hide_parameters=True))
+
+
+def taking_time(engine: Engine) -> Engine:
+    """Tables may be large, and while one is read there is nothing to write."""
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", take_time)
+    return engine
 
 
 def scaled(progress: Progress, first: float, last: float) -> Progress:

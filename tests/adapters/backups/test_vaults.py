@@ -369,32 +369,38 @@ def test_somebody_who_stays_where_it_was_checked_does_not_spoil_a_backup(vault, 
     assert checked_in() == 0
 
 
-def test_a_superusers_own_things_in_the_database_are_left_out_and_the_rest_is_backed_up_and_staged(postgres, folder):
-    """Its role may make none of them: monitoring in nearly every database there is, and a stream of changes to elsewhere."""
+@pytest.fixture
+def plain_url(postgres):
+    """A portal's database of a role that may create databases and nothing else."""
     postgres.execute("create role plain login createdb")
-    url = postgres.new_database(name="monitored").replace("//postgres@", "//plain@")
-    postgres.execute("alter database monitored owner to plain")
+    url = postgres.new_database(name="plain").replace("//postgres@", "//plain@")
+    postgres.execute("alter database plain owner to plain")
     migrations.upgrade(url)
-    with postgres.connect("monitored") as connection, connection.cursor() as cursor:
+    yield url
+    postgres.drop_database(url)
+    postgres.execute("drop role plain")
+
+
+def test_a_superusers_own_things_in_the_database_are_left_out_and_the_rest_is_backed_up(postgres, plain_url, folder):
+    """Its role could make none of them anew: monitoring in nearly every database there is, and a stream of changes to elsewhere."""
+    with postgres.connect("plain") as connection, connection.cursor() as cursor:
         cursor.execute('create extension citext; create extension pg_stat_statements; create extension "uuid-ossp"')
-        cursor.execute(
-            "create publication changes for all tables; create subscription from_elsewhere connection '' publication p with (connect=false)"
-        )
-        cursor.execute(
-            "set role plain; create table notes (words citext); insert into notes values ('A'); create unlogged table seen as select 1"
-        )
-    vault = DumpVault(folder, None, "1.2.3", url)
-    try:
-        made = vault.create(wish(), silent)
-        assert made.verified.ok
-        assert made.row_counts["notes"] == 1
-        assert "seen" not in made.row_counts
-    finally:
-        with postgres.connect("monitored") as connection, connection.cursor() as cursor:
-            cursor.execute("alter subscription from_elsewhere set (slot_name = none)")
-            cursor.execute("drop subscription from_elsewhere")
-        postgres.drop_database(url)
-        postgres.execute("drop role plain")
+        cursor.execute("create publication changes for all tables")
+        cursor.execute("create subscription from_elsewhere connection '' publication p with (connect = false, slot_name = none)")
+        cursor.execute("set role plain; create table notes (words citext); insert into notes values ('A')")
+        cursor.execute("create unlogged table seen as select 1")
+        made = DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent)
+        cursor.execute("reset role; drop subscription from_elsewhere")
+    assert made.verified.ok
+    assert made.row_counts["notes"] == 1
+    assert "seen" not in made.row_counts
+
+
+def test_no_limit_that_its_role_has_ends_a_backup_halfway(postgres, plain_url, folder):
+    """They are for those who forget to end what they began; a dump takes as long as the database is large."""
+    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
+        postgres.execute(f"alter role plain set {limit} to '20ms'")
+    assert DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent).verified.ok
 
 
 def test_any_name_of_a_database_and_all_that_its_url_asks_for_is_passed_on(postgres, folder):

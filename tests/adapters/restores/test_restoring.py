@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -572,3 +573,22 @@ def fails_at_last(cursor, before, after):
     if "_stage_" in before:
         fails()
     rename(cursor, before, after)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_table_may_take_longer_to_compare_than_the_portal_lets_a_transaction_be_idle(session, engine, vault, restorer, monkeypatch):
+    session.close()
+    manifest = back_up(vault)
+    engine.dispose()
+    monkeypatch.setattr("domain.db.POSTGRESQL_SETTINGS", "-c idle_in_transaction_session_timeout=1s -c timezone=UTC")
+    compared = []
+
+    def slowly(percent, stage):
+        if stage.startswith("Carrying") and not compared:
+            compared.append(stage)
+            time.sleep(1.5)
+
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    restorer.restore(order, slowly, nothing)
+    assert compared
+    assert restorer.row(order.id) is not None
