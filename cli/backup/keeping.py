@@ -83,7 +83,7 @@ def verify(backup_id: UUID, as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 @as_json
 def prune(dry_run: bool, as_json: bool) -> None:
-    """Remove all but the newest seven full backups and what stands on them. The newest verified one always stays.
+    """Remove all but the newest seven full backups, the newest verified one of each of seven days, and what stands on them.
 
     \b
     Example: flask backup prune --dry-run

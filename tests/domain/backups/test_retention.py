@@ -50,6 +50,12 @@ def test_the_newest_verified_one_stays_however_old():
     assert broken[0] in surplus([verified, *broken])
 
 
+def test_many_on_one_day_do_not_take_those_of_the_days_before_with_them():
+    daily = [made(day) for day in range(KEPT_FULLS)]
+    of_a_bad_day = [made(KEPT_FULLS - 1 + number / 100) for number in range(1, KEPT_FULLS + 2)]
+    assert surplus([*daily, *of_a_bad_day]) == [of_a_bad_day[0], daily[-1]]
+
+
 def test_those_that_are_dated_ahead_of_the_clock_do_not_crowd_out_the_others():
     ahead = [made(36500 + day) for day in range(KEPT_FULLS)]
     today = made(0)
