@@ -34,6 +34,7 @@ COPIED_AT_ONCE = 1000
 class SqliteSwap(Swap):
     def __init__(self, database: Path, folder: Path):
         self.database, self.folder = database, folder
+        self.damaged = False  # what was met while comparing: no row that differs is known then
 
     def bytes_needed(self) -> int:
         """What is put together, and what was replaced. The log beside the live database takes as much once more for a while."""
@@ -77,12 +78,13 @@ class SqliteSwap(Swap):
         with closing(connect(side)) as connection:
             written.put_down_from_now_on(connection)
         with self.into_live(side) as merging:
+            self.damaged = False
             try:
                 compared = merging.compare()
             except sqlite3.DatabaseError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
                     raise
-                compared = set()  # what carries looks at each row, and reads what can be read
+                self.damaged, compared = True, set()  # what carries looks at each row, and reads what can be read
             yield Rows(lambda table: merging.rows_found(table) if table in compared else None)
 
     def into_live(self, side: Path) -> Merging:
@@ -101,7 +103,7 @@ class SqliteSwap(Swap):
                     lock(live)
                     self.carry_late(side, late, live)
                     old.pin()
-                    merged = whole and live.is_worth_it() and live.merge()
+                    merged = whole and not self.damaged and live.is_worth_it() and live.merge()
                     live.connection.execute("COMMIT" if merged else "ROLLBACK")
                     if not merged:
                         self.copy_pages(side)

@@ -342,6 +342,30 @@ def test_a_damaged_database_is_replaced_by_a_whole_one(session, engine, vault, r
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_damage_that_is_only_met_while_comparing_is_replaced_too(session, engine, vault, restorer):
+    make_refund(session)
+    user, vendor = session.scalars(select(User)).one(), session.scalars(select(Vendor)).one()
+    name = user.name
+    session.commit()
+    manifest = back_up(vault)
+    user.name, vendor.name = "Somebody else", "Spoilt & Sons"
+    session.commit()
+    user_id = user.id
+    session.close()
+    engine.dispose()
+
+    def told(percent, stage):
+        if stage == "Comparing with the live data":
+            spoil(engine, "Spoilt & Sons")
+
+    restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id), told, nothing)
+
+    with Session(engine) as after:
+        assert after.scalar(text("PRAGMA integrity_check")) == "ok"
+        assert after.get_one(User, user_id).name == name
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_damage_in_what_must_be_carried_stops_the_restore_in_words(session, engine, vault, restorer):
     admin, refund = make_admin(session), make_refund(session)
     session.commit()
