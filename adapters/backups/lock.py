@@ -20,7 +20,7 @@ LOOKS_TAKE = 0.2
 @contextmanager
 def one_operation(folder: Path, patience: float = LOOKS_TAKE) -> Iterator[None]:
     """Raises OperationInProgress if another holds it, and goes on doing so; FolderUnusable."""
-    with writable(folder):
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(folder / "operation.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -50,7 +50,7 @@ def is_held(folder: Path) -> bool:
 
 def check_writable(folder: Path) -> None:
     """Raises FolderUnusable."""
-    with writable(folder):
+    with usable(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
             refused = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
@@ -58,8 +58,8 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
-def writable(folder: Path) -> Iterator[None]:
-    """What speaks against writing in the folder, in words; a full disk speaks for itself."""
+def usable(folder: Path) -> Iterator[None]:
+    """What speaks against reading or writing in the folder, in words; a full disk speaks for itself."""
     try:
         yield
     except OSError as error:

@@ -51,7 +51,7 @@ OPERATIONS = {
             Refusal(409, "OPERATION_IN_PROGRESS", "A backup or restore runs already: wait until it has ended, or cancel it."),
             Refusal(422, "INCREMENTAL_NOT_SUPPORTED", "pg_dump makes full backups only: ask for backup_type full, or set up pgBackRest."),
             Refusal(503, "BACKUP_ENGINE_UNAVAILABLE", "pg_dump cannot be found: install PostgreSQL's client programs on this machine."),
-            Refusal(503, "BACKUP_DIR_UNUSABLE", "BACKUP_DIR (/backups) cannot be written: Read-only file system."),
+            Refusal(503, "BACKUP_DIR_UNUSABLE", "BACKUP_DIR (/backups) cannot be used: Read-only file system."),
             Refusal(
                 507,
                 "INSUFFICIENT_STORAGE",

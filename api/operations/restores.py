@@ -73,7 +73,7 @@ OPERATIONS = {
             Refusal(422, "BACKUP_SCHEMA_NEWER", "The backup was made by version 2.0.0 of the portal: install that or a newer one."),
             Refusal(422, "ENGINE_MISMATCH", "This is a backup of sqlite, and the portal runs on postgresql."),
             Refusal(503, "BACKUP_ENGINE_UNAVAILABLE", "pg_restore cannot be found: install PostgreSQL's client programs on this machine."),
-            Refusal(503, "BACKUP_DIR_UNUSABLE", "BACKUP_DIR (/backups) cannot be written: Read-only file system."),
+            Refusal(503, "BACKUP_DIR_UNUSABLE", "BACKUP_DIR (/backups) cannot be used: Read-only file system."),
             Refusal(507, "INSUFFICIENT_STORAGE", "A restore needs 3,240 MB free in BACKUP_DIR.", {"need": 3240000000, "free": 812000000}),
         ),
     ),

@@ -51,7 +51,9 @@ def list_(as_json: bool) -> None:
     if page.items:
         parts = ", ".join(f"{part} {size(found)}" for part, found in disk.items() if found)
         click.echo(f"On disk: {size(sum(disk.values()))} ({parts})")
-    if not page.items and not unreadable:
+    for reason in page.summary["reasons"].values():
+        click.echo(reason, err=True)
+    if not page.items and not unreadable and not page.summary["reasons"]:
         click.echo("There is no backup yet: flask backup create")
 
 

@@ -98,7 +98,7 @@ class FolderUnusable(DomainError):
 
     def __init__(self, folder: object, reason: str | None):
         super().__init__(
-            f"BACKUP_DIR ({folder}) cannot be written: {reason}. Let the portal's user write there, and see whether its disk is well."
+            f"BACKUP_DIR ({folder}) cannot be used: {reason}. Let the portal's user write there, and see whether its disk is well."
         )
 
 

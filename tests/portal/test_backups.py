@@ -55,8 +55,8 @@ def test_a_portal_that_was_never_backed_up_says_so(mira):
 
 def test_a_folder_that_cannot_be_written_is_said_where_it_matters(mira, vault):
     vault.folder.write_text("a file where the folder was to be")
-    assert "cannot be written: File exists" in mira.open(PAGE).text
-    assert "cannot be written: File exists" in mira.open(f"{PAGE}/new").text
+    assert "cannot be used: File exists" in mira.open(PAGE).text
+    assert "cannot be used: File exists" in mira.open(f"{PAGE}/new").text
 
 
 def test_one_is_made_followed_and_verified_again(mira, work, look):

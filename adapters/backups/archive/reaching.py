@@ -14,7 +14,8 @@ from adapters.backups.archive.chain import Base, Stop
 from adapters.backups.archive.moments import LONGEST_LAG, as_moment, micros, micros_now
 from adapters.backups.archive.pruning import prune
 from adapters.backups.archive.store import Store
-from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, PitrGap, PitrOutOfRange, TargetBeforeBackup
+from adapters.backups.lock import usable
+from domain.backups.errors import BackupCorrupt, BackupKeyMismatch, FolderUnusable, PitrGap, PitrOutOfRange, TargetBeforeBackup
 from domain.backups.manifest import Manifest, plain
 from domain.backups.standing import restorable
 from domain.backups.vault import Archiving, Finding, Progress, Span
@@ -66,8 +67,9 @@ class Archive:
         return self.archiving().running
 
     def archiving(self) -> Archiving:
-        newest = self.store.newest()
-        alive = newest.alive if newest else None
+        with usable(self.store.folder):
+            newest = self.store.newest()
+            alive = newest.alive if newest else None
         if alive is None:
             return Archiving(running=False, until=None)
         return Archiving(abs(micros_now() - alive.beat) <= LONGEST_LAG, as_moment(alive.at))
@@ -77,7 +79,8 @@ class Archive:
 
     def spans_of(self, manifests: Sequence[Manifest]) -> list[Span]:
         alone = [Span(each.snapshot_at, each.snapshot_at) for each in manifests]
-        on = [span for base in chain.bases(manifests, chain.runs(self.store)) for span in base.reaches()]
+        with usable(self.store.folder):
+            on = [span for base in chain.bases(manifests, chain.runs(self.store)) for span in base.reaches()]
         return chain.together([*alone, *on])
 
     def lacks_base(self) -> bool:
@@ -171,7 +174,10 @@ class Archive:
             prune(self.store, self.backups.list())
 
     def examine(self) -> Finding:
-        archiving = self.archiving()
+        try:
+            archiving = self.archiving()
+        except FolderUnusable as error:
+            return Finding("archiver", False, error.message, "Until then nothing is kept of what changes")
         if not archiving.running:
             until = f" since {archiving.until:%Y-%m-%d %H:%M:%S} UTC" if archiving.until else ""
             found = f"nothing runs that keeps what changes between backups{until}"
@@ -179,11 +185,11 @@ class Archive:
         assert archiving.until is not None
         behind = (now() - archiving.until).total_seconds()
         if behind * 1e6 > LONGEST_LAG:
-            return Finding("archiver", False, f"it is {behind:.0f} s behind", "See whether the disk of BACKUP_DIR is full or slow")
+            return Finding("archiver", False, f"the archiver is {behind:.0f} s behind", "See if the disk of BACKUP_DIR is full or slow")
         if self.lacks_base():
-            found = "it runs, and no moment can be reached from what it keeps until a backup is made"
+            found = "the archiver runs, and no moment can be reached from what it keeps until a backup is made"
             return Finding("archiver", False, found, "The worker makes one within minutes; or: flask backup create --incremental")
-        return Finding("archiver", True, f"it keeps what changes between backups, {max(behind, 0):.1f} s behind")
+        return Finding("archiver", True, f"the archiver keeps what changes between backups, {max(behind, 0):.1f} s behind")
 
 
 def ranges(spans: Sequence[Span]) -> list[dict[str, str]]:

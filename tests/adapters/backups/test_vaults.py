@@ -212,9 +212,20 @@ def test_a_folder_that_cannot_be_written_is_said_before_anything_is_begun(vault)
     vault.folder.write_text("a file where the folder was to be")
     assert not vault.busy()
     for refused in (lambda: vault.check_wish(wish()), lambda: vault.create(wish(), silent), vault.prune):
-        with pytest.raises(FolderUnusable, match="BACKUP_DIR .* cannot be written: File exists"):
+        with pytest.raises(FolderUnusable, match="BACKUP_DIR .* cannot be used: File exists"):
             refused()
-    assert "cannot be written" in next(finding.found for finding in vault.examine() if finding.name == "backup space" and not finding.ok)
+    assert "cannot be used" in next(finding.found for finding in vault.examine() if finding.name == "backup space" and not finding.ok)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_archive_that_cannot_be_read_is_said(vault):
+    """As one is that belongs to another user, or lies on a disk that fails."""
+    (vault.folder / "wal").mkdir(parents=True)
+    (vault.folder / "wal" / "20261124T023502556873-340dd591").symlink_to("x" * 300)
+    for look in (vault.archiving, vault.coverage):
+        with pytest.raises(FolderUnusable, match="cannot be used: File name too long"):
+            look()
+    assert [finding.name for finding in vault.examine() if "File name too long" in finding.found] == ["archiver"]
 
 
 def test_an_unknown_backup_is_not_found(vault):
