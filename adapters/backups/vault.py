@@ -173,8 +173,11 @@ class FolderVault(ABC):
         return lock.one_operation(self.folder)
 
     def create(self, wish: Wish, progress: Progress) -> Manifest:
-        """Make the backup. Whatever stops it, what is left is either the whole backup or nothing."""
+        """Make the backup. Whatever stops it, what is left is either the whole backup or nothing. One that is there already was made by a
+        worker that died, or lost its database, before it could say so."""
         with self.one_operation():
+            with suppress(BackupNotFound):
+                return self.get(wish.id)
             return self.create_alone(wish, progress)
 
     def create_alone(self, wish: Wish, progress: Progress, *, removing: bool = True) -> Manifest:

@@ -65,6 +65,13 @@ def stored_files(vault, backup):
     return [vault.catalog.files(backup.id) / stored.name for stored in backup.files]
 
 
+def test_asked_for_again_by_whoever_never_heard_of_it_it_is_made_once(vault, session):
+    asked = wish()
+    session.close()
+    assert vault.create(asked, silent) == vault.create(asked, silent)
+    assert [each.id for each in vault.list()] == [asked.id]
+
+
 def test_nothing_of_the_data_can_be_read_without_the_key(backup, vault):
     stored = b"".join(path.read_bytes() for path in stored_files(vault, backup))
     assert stored.startswith(b"age-encryption.org/v1") == (vault.key is not None)
