@@ -11,15 +11,15 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from adapters.backups.postgres import connected
+from adapters.backups.postgres import TABLES, connected
 from domain.backups.vault import Progress
 
 TRIES, WAIT = 40, "100ms"
 """How often, and how long at most each time, writers are asked to wait for the moment that a backup is to hold."""
 BETWEEN = 0.25
-LOCK_NOT_AVAILABLE = "55P03"
+LOCK_NOT_AVAILABLE, INSUFFICIENT_PRIVILEGE = "55P03", "42501"
 
 
 @dataclass(frozen=True)
@@ -128,16 +128,16 @@ def new_transaction(witness: Connection) -> int:
 
 @contextmanager
 def writers_wait(gate: Connection) -> Iterator[bool]:
-    """Whether they do: not where one of them, or a VACUUM, takes longer than we make the others wait."""
+    """Whether they do: not where one of them, or a VACUUM, takes longer than we make the others wait, or a table is somebody else's, who
+    lets us read it and no more."""
     with gate.begin():
-        tables = "SELECT string_agg(format('%I', tablename), ', ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'public'"
-        names = gate.execute(text(tables)).scalar_one()
+        names = gate.execute(text(f"SELECT string_agg(format('%I', relname), ', ') FROM ({TABLES}) t")).scalar_one()
         gate.execute(text(f"SET LOCAL lock_timeout TO '{WAIT}'"))
         try:
             with gate.begin_nested():
                 gate.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
-        except OperationalError as error:
-            if getattr(error.orig, "pgcode", None) != LOCK_NOT_AVAILABLE:
+        except DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) not in (LOCK_NOT_AVAILABLE, INSUFFICIENT_PRIVILEGE):
                 raise
             yield False
             return

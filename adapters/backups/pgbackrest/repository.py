@@ -166,7 +166,7 @@ class Repository:
 
     def trim(self, fulls: int) -> None:
         """Remove what the archive has from before the oldest full backup."""
-        self.act("expire", f"--repo1-retention-full={fulls}", f"--repo1-retention-archive={fulls}")
+        self.act("expire", "--repo1-retention-full-type=count", f"--repo1-retention-full={fulls}", f"--repo1-retention-archive={fulls}")
 
     def act(
         self,

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 import config
+from adapters.backups.pgbackrest import live
 from adapters.backups.pgbackrest.programs import Account
 from domain.backups.errors import (
     BackupCorrupt,
@@ -148,3 +149,14 @@ def test_what_somebody_removed_from_the_repository_is_not_called_verified(portal
     with pytest.raises(BackupCorrupt):
         vault.check_moment(newest, None)
     assert vault.get(full.id).verified.ok
+
+
+def test_a_table_that_the_portal_may_read_and_no_more_makes_no_writer_wait(portal):
+    with portal.server.connect(portal.engine.url.database) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE of_somebody_else (); GRANT SELECT ON of_somebody_else TO PUBLIC")
+        with live.connected(portal.engine.url) as gate:
+            with live.writers_wait(gate) as paused:
+                assert not paused
+            cursor.execute("DROP TABLE of_somebody_else")
+            with live.writers_wait(gate) as paused:
+                assert paused
