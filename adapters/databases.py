@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,10 +12,14 @@ from typing import Any
 from psycopg2 import errors, sql
 from sqlalchemy.engine import URL
 
+log = logging.getLogger(__name__)
+
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts a longer one, and what is left may be another database's
 LEAVING_SECONDS = 5.0
 """What PostgreSQL itself waits for others to leave a database that is renamed or dropped."""
 LIMITS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")  # the last since 17
+LISTS_OF_NAMES = ("search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries")
+NAMES = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND usesysid IS NOT NULL AND pid IS DISTINCT FROM %s"
 
@@ -60,8 +66,10 @@ def drop(cursor: Any, database: str) -> None:
 
 def create_like(cursor: Any, model: str, name: str) -> None:
     """An empty one, in which every text fits that fits into the model, and is sorted as there; the server's own way may be another."""
-    cursor.execute("SELECT pg_encoding_to_char(encoding), to_jsonb(d) FROM pg_database d WHERE datname = %s", (model,))
-    encoding, facts = cursor.fetchone()
+    owner_if_ours = "CASE WHEN pg_has_role(datdba, 'USAGE') THEN pg_get_userbyid(datdba) END"
+    question = f"SELECT pg_encoding_to_char(encoding), {owner_if_ours}, to_jsonb(d) FROM pg_database d WHERE datname = %s"
+    cursor.execute(question, (model,))
+    encoding, owner, facts = cursor.fetchone()
     options = {"TEMPLATE": "template0", "ENCODING": encoding, "LC_COLLATE": facts["datcollate"], "LC_CTYPE": facts["datctype"]}
     if provider := PROVIDERS.get(facts.get("datlocprovider")):  # since 15
         options["LOCALE_PROVIDER"] = provider
@@ -69,4 +77,30 @@ def create_like(cursor: Any, model: str, name: str) -> None:
         options |= {f"{provider.upper()}_LOCALE": locale} if locale else {}
         options |= {"ICU_RULES": facts["daticurules"]} if facts.get("daticurules") else {}
     settings = [sql.SQL("{} {}").format(sql.SQL(option), sql.Literal(value)) for option, value in options.items()]
+    settings += [sql.SQL("OWNER {}").format(sql.Identifier(owner))] if owner else []
     cursor.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(settings)))
+    copy_settings(cursor, model, name)
+
+
+def copy_settings(cursor: Any, model: str, name: str) -> None:
+    """Among them in which schemas tables are looked for. What only a superuser may set is set anew by one."""
+    question = (
+        "SELECT r.rolname, unnest(s.setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
+        " LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = %s"
+    )
+    cursor.execute(question, (model,))
+    for role, line in cursor.fetchall():
+        setting, value = line.split("=", 1)
+        whose = sql.SQL("ALTER ROLE {} IN").format(sql.Identifier(role)) if role else sql.SQL("ALTER")
+        statement = sql.SQL("{} DATABASE {} SET {} TO {}")
+        try:
+            cursor.execute(statement.format(whose, sql.Identifier(name), sql.Identifier(setting), written_out(setting, value)))
+        except (errors.InsufficientPrivilege, errors.UndefinedObject, errors.UndefinedFile) as error:
+            log.warning("%s of the database %s is not set in what stands beside it: %s", setting, model, str(error).strip())
+
+
+def written_out(setting: str, value: str) -> sql.Composable:
+    """A list of names is kept as it would be written, each name quoted where it has to be: as one value it would be one strange name."""
+    if setting not in LISTS_OF_NAMES:
+        return sql.Literal(value)
+    return sql.SQL(", ").join(sql.Literal(quoted.replace('""', '"') or bare) for quoted, bare in NAMES.findall(value))

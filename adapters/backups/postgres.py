@@ -284,11 +284,12 @@ def contents(connection: Connection, progress: Progress) -> Tables:
 
 TABLES = """
     SELECT relname FROM pg_class c
-    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relpersistence = 'p'
+    WHERE pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace AND relkind IN ('r', 'p') AND relpersistence = 'p'
     AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
     ORDER BY relname
 """
-"""Neither what an extension brings along, nor what PostgreSQL itself empties after a crash."""
+"""Those that are found by their names alone, as the portal finds its own; but neither what an extension brings along, nor what
+PostgreSQL itself empties after a crash."""
 Tables = dict[str, tuple[int, str]]
 
 

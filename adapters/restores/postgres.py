@@ -11,7 +11,6 @@ way there, so a crash leaves nothing to be taken back but a database to drop.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -54,8 +53,6 @@ RIGHTS = """
 """
 NOT_THERE = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.InvalidSchemaName)
 SUPERUSERS_OWN = "SELECT 'extension ' || extname FROM pg_extension UNION ALL SELECT 'publication ' || pubname FROM pg_publication"
-LISTS_OF_NAMES = ("search_path", "temp_tablespaces", "local_preload_libraries", "session_preload_libraries")
-NAMES = re.compile(r'"((?:[^"]|"")*)"|([^",\s]+)')
 
 
 class PostgresSwap(Swap):
@@ -179,21 +176,9 @@ class PostgresSwap(Swap):
             )
 
     def copy_settings(self, staged: str) -> None:
-        """Settings, limits and grants belong to a database and not to its name. What only a superuser may set is set anew by one."""
+        """Settings, limits and grants belong to a database and not to its name."""
         with self.administering() as cursor:
-            question = (
-                "SELECT r.rolname, unnest(s.setconfig) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase"
-                " LEFT JOIN pg_roles r ON r.oid = s.setrole WHERE d.datname = %s"
-            )
-            cursor.execute(question, (self.name,))
-            for role, line in cursor.fetchall():
-                setting, value = line.split("=", 1)
-                whose = sql.SQL("ALTER ROLE {} IN").format(sql.Identifier(role)) if role else sql.SQL("ALTER")
-                statement = sql.SQL("{} DATABASE {} SET {} TO {}")
-                try:
-                    cursor.execute(statement.format(whose, sql.Identifier(staged), sql.Identifier(setting), written_out(setting, value)))
-                except (errors.InsufficientPrivilege, errors.UndefinedObject, errors.UndefinedFile) as error:
-                    log.warning("%s of the database is not set in what is restored: %s", setting, str(error).strip())
+            databases.copy_settings(cursor, self.name, staged)
             cursor.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (self.name,))
             statement = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
             cursor.execute(statement.format(sql.Identifier(staged), sql.Literal(cursor.fetchone()[0])))
@@ -304,13 +289,6 @@ class Renaming(Thread):
         while self.is_alive() and not self.halfway.wait(0.05):
             pass
         return self.halfway.is_set()
-
-
-def written_out(setting: str, value: str) -> sql.Composable:
-    """A list of names is kept as it would be written, each name quoted where it has to be: as one value it would be one strange name."""
-    if setting not in LISTS_OF_NAMES:
-        return sql.Literal(value)
-    return sql.SQL(", ").join(sql.Literal(quoted.replace('""', '"') or bare) for quoted, bare in NAMES.findall(value))
 
 
 def rename(cursor: Any, before: str, after: str) -> None:

@@ -421,6 +421,14 @@ def test_no_limit_that_its_role_has_ends_a_backup_halfway(postgres, plain_url, f
     assert DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent).verified.ok
 
 
+def test_a_role_that_acts_as_the_owner_of_the_database_backs_it_up_as_such(postgres, plain_url, folder):
+    """One owner for several logins, and each becomes it by a setting of the database."""
+    with postgres.connect("plain") as connection, connection.cursor() as cursor:
+        cursor.execute("create role login login createdb; grant plain to login; alter database plain set role to plain")
+        assert DumpVault(folder, None, "1.2.3", plain_url.replace("//plain@", "//login@")).create(wish(), silent).verified.ok
+        cursor.execute("drop role login")
+
+
 def test_any_name_of_a_database_and_all_that_its_url_asks_for_is_passed_on(postgres, folder):
     name = 'Sea\'s "Best" = a/b?c#d:e%41+é'
     url = make_url(driver_url(postgres.new_database()))

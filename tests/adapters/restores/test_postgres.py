@@ -5,9 +5,19 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import NullPool, column, create_engine, select, table
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import Session
 
+import config
+import migrations
+from adapters.backups import make_vault
+from adapters.restores import make_restorer
 from adapters.restores.postgres import PostgresSwap, YoungRows
+from domain.backups.manifest import BackupType
+from domain.backups.vault import Wish
 from domain.db import driver_url
+from domain.identity.models import Admin
+from domain.restores.restorer import Order
+from tests.factories import make_admin
 
 NUMBERS = table("numbers", column("number"))
 
@@ -84,3 +94,25 @@ def test_what_others_may_do_with_tables_columns_and_schemas_they_may_after_it(li
         cursor.execute("reset role; drop owned by reader, auditor")
     with postgres.connect("live") as connection, connection.cursor() as cursor:
         cursor.execute("drop owned by reader, auditor; drop role reader, auditor")
+
+
+def test_what_is_carried_goes_into_the_schema_that_the_portals_tables_are_in(live, postgres, tmp_path):
+    """Where that is one of its own, named in the settings of the database."""
+    url = live.url.render_as_string(hide_password=False)
+    with postgres.connect("live") as connection, connection.cursor() as cursor:
+        cursor.execute("create schema app authorization plain; alter database live set search_path to app, public")
+    migrations.upgrade(url)
+    settings = config.load({"APP_ENV": "test", "DATA_DIR": str(tmp_path), "DATABASE_URL": url})
+    vault = make_vault(settings)
+    made = vault.create(Wish(uuid4(), BackupType.FULL, None, "Asha Rao"), silent)
+    assert "audit_entries" in made.row_counts
+    with Session(engine_of(url)) as session:
+        make_admin(session, email="new@example.com")
+        session.commit()
+    make_restorer(settings, vault).restore(Order(uuid4(), "Asha Rao", backup_id=made.id), silent, lambda: None)
+    with Session(engine_of(url)) as session:
+        assert session.scalars(select(Admin.email)).all() == ["new@example.com"]
+
+
+def silent(percent, stage):
+    pass
