@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from domain import audit
@@ -17,7 +18,7 @@ from domain.db import now
 from domain.jobs import periodic
 from domain.jobs.commands import enqueue
 from domain.jobs.commands.enqueue import THE_ONE
-from domain.jobs.models import Job
+from domain.jobs.models import Job, JobStatus
 from domain.jobs.types import BACKUP
 
 AFTER_A_FAILURE = timedelta(hours=1)
@@ -26,13 +27,21 @@ AFTER_ANOTHER = timedelta(minutes=10)
 
 def wanted(session: Session, vault: Vault, every: timedelta) -> BackupType | None:
     """A full one if the newest that can be restored is older than that, whoever made it; nothing while one is on its way."""
-    if not periodic.wanted(session, BACKUP.name, every=AFTER_ANOTHER, after_a_failure=AFTER_A_FAILURE):
+    if not periodic.wanted(session, BACKUP.name, every=AFTER_ANOTHER, after_a_failure=AFTER_A_FAILURE) or cancelled_lately(session):
         return None
     standing = find_standing(vault)
     fulls = [each for each in standing.manifests if each.effective_type is BackupType.FULL and standing.states[each.id] is State.VERIFIED]
     if not any(full.snapshot_at > now() - every and not is_ahead(full) for full in fulls):
         return BackupType.FULL
     return BackupType.INCREMENTAL if vault.lacks_base() else None
+
+
+def cancelled_lately(session: Session) -> bool:
+    """Whoever cancels one has a reason, as that a restore is wanted now: it does not come back a minute later."""
+    asked = Job.type == BACKUP.name, Job.creator_id.is_(None), Job.status == JobStatus.CANCELLED
+    moment = now()
+    lately = select(Job.id).where(*asked, Job.finished_at > moment - AFTER_A_FAILURE, Job.finished_at <= moment)
+    return session.scalar(lately.limit(1)) is not None
 
 
 def request(session: Session, backup_type: BackupType, *, include_uploads: bool) -> Job:

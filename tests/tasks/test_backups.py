@@ -17,6 +17,7 @@ from domain.backups.vault import Part, Wish
 from domain.db import now
 from domain.health.backups import find_disk, judge, look
 from domain.health.storage_usage import StorageMeasurement
+from domain.jobs.commands import cancel
 from domain.jobs.models import Job
 from domain.roles.models import Role
 from domain.storage import StorageError
@@ -115,6 +116,17 @@ def test_it_has_the_files_of_the_storage_unless_they_are_to_be_left_out(daily, a
     assert a_day(replace(daily, config=replace(daily.config, backup_uploads=False))) == []
     assert daily.vault.list()[0].uploads is None
     assert [job.status for job in jobs(engine)] == ["succeeded"] * 2
+
+
+def test_one_that_was_cancelled_comes_back_an_hour_later(daily, asha, engine):
+    timekeeper.ask_for_backup(daily, None)
+    with Session(engine) as session, session.begin():
+        cancel(session, operator(), session.scalars(select(Job).where(Job.type == "backup")).one().id)
+    timekeeper.ask_for_backup(daily, None)
+    assert [job.status for job in jobs(engine)] == ["cancelled"]
+    later(engine, minutes=61)
+    timekeeper.ask_for_backup(daily, None)
+    assert [job.status for job in jobs(engine)] == ["cancelled", "pending"]
 
 
 def test_one_that_was_made_while_the_clock_was_ahead_does_not_pass_for_the_newest(daily, asha, a_day, engine):
