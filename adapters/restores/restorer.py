@@ -130,7 +130,7 @@ class LiveRestorer:
         with full_disk_said(), lost_database_said(), self.vault.one_operation():
             self.recover_alone()
             restore = self.row(undone)
-            if restore is None or not self.can_roll_back(undone):
+            if restore is None or restore.rolled_back_at is not None or not self.can_roll_back(undone):
                 raise NothingToRollBack("The data that this restore replaced are not kept any more, or were put back already.")
             self.check_space()
             self.exchange(order, lambda: (self.swap.stage_previous(order.id, undone), restore.swapped_at), progress, past_return)

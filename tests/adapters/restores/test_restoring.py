@@ -580,13 +580,22 @@ def test_a_rollback_that_failed_leaves_nothing_to_the_next(session, engine, vaul
         live_end = between.scalars(select(AuditEntry).order_by(AuditEntry.sequence.desc()).limit(1)).one()
         between.expunge_all()
     engine.dispose()
-    restorer.roll_back(again, silent, nothing)
+    with monkeypatch.context() as dying:
+        dying.setattr(type(restorer.swap), "drop_previous", stops)
+        with pytest.raises(Stop):
+            restorer.roll_back(again, silent, nothing)
+    with pytest.raises(NothingToRollBack):
+        restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
 
     with Session(engine) as after:
         assert set(after.scalars(select(Restore.id))) == {order.id, again.id}
         assert after.scalar(select(AuditEntry.hash).where(AuditEntry.sequence == live_end.sequence)) == live_end.hash
         completed = after.scalars(select(AuditEntry.object_id).where(AuditEntry.action == "restore.completed")).all()
         assert sorted(completed) == sorted([str(order.id), str(again.id)])
+
+
+def stops(*_):
+    raise Stop
 
 
 def fails(*_):
