@@ -53,14 +53,14 @@ def vault(settings):
 def test_whatever_file_is_flipped_or_cut_the_live_data_stay_or_go_back_exactly(portal, settings, vault):
     """What was copied of the cluster, flipped and cut; and of every other kind of file that was there one, flipped or cut: of the lists of
     both backups and of the archive, of their copies, and of the log."""
-    vault.create(wish(FULL), silent)
+    full = vault.create(wish(FULL), silent)
     portal.mark("kept")
     backup = vault.create(wish(INCREMENTAL), silent)
     portal.mark("archived")
     portal.server.pgbackrest("check")
     portal.mark("live")
     repository = portal.server.repository
-    files = sorted(path for path in repository.rglob("*") if path.is_file() and "backup.history" not in path.parts)
+    files = stood_on(repository, {each.archive["label"] for each in (full, backup)})
     dice, found = random.Random(7), Counter()
     for number, file in enumerate(one_of_each_kind(files, repository, dice)):
         whole = file.read_bytes()
@@ -83,11 +83,20 @@ def test_whatever_file_is_flipped_or_cut_the_live_data_stay_or_go_back_exactly(p
                 if not file.exists() or file.read_bytes() != whole:
                     file.write_bytes(whole)
             assert rests(vault) == []
-    print(dict(found))
-    assert found["bundle", "restored"] == 0
-    assert found["bundle", "refused"] == 2 * sum("bundle" in file.parts for file in files) > 4
+    assert found["bundle", "refused"] > max(found["bundle", "restored"], 4)  # some of a full one is in the incremental one by now
     restore(settings, portal, backup)
     assert portal.markers() == {"kept"}
+
+
+def stood_on(repository, labels):
+    """The files of these backups, and those that are everybody's."""
+    files = sorted(path for path in repository.rglob("*") if path.is_file())
+    return [file for file in files if label_of(file, repository) in {None, *labels}]
+
+
+def label_of(file, repository):
+    tree, _, *below = file.relative_to(repository).parts
+    return below[0] if tree == "backup" and len(below) > 1 else None
 
 
 def one_of_each_kind(files, repository, dice):
