@@ -23,7 +23,7 @@ from domain.restores.restorer import Order
 from tests.adapters.backups.archived import Archived, StopHere, labels, newest_piece, rests, stopping_at
 from tests.adapters.backups.conftest import FULL, INCREMENTAL, left_in, silent, wish
 from tests.proofs import attempts
-from tests.servers.pgbackrest import STANZA, DistantPostgres
+from tests.servers.pgbackrest import STANZA, ArchivedPostgres, DistantPostgres
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -309,6 +309,31 @@ def test_where_archiving_fails_nothing_is_promised_that_cannot_be_kept(portal, v
         server.execute("SELECT pg_reload_conf()")
     wait_until(lambda: finding(vault, "archive").ok, "it archives again", seconds=60)
     assert portal.staged(vault, full, lost)[1] == lost
+
+
+def test_a_backup_from_before_the_cluster_was_taken_back_behind_it_is_still_what_it_was():
+    """By an administrator with pgBackRest alone: the log goes on along another line, which the backup is not on."""
+    with ArchivedPostgres() as server:
+        portal = Archived(server)
+        vault = portal.new_vault()
+        vault.create(wish(FULL), silent)
+        before = portal.mark("before")
+        portal.mark("lost")
+        lost = vault.create(wish(INCREMENTAL), silent)
+        portal.engine.dispose()
+        server.stop()
+        server.pgbackrest("restore", "--delta", "--type=time", f"--target={before:%Y-%m-%d %H:%M:%S.%f}+00", "--target-action=promote")
+        server.start()
+        wait_until(lambda: in_recovery(server) is False, "it goes on", seconds=60)
+        assert portal.markers() == {"before"}
+        assert portal.staged(vault, lost)[0] == {"before", "lost"}
+        portal.close()
+
+
+def in_recovery(server):
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_is_in_recovery()")
+        return cursor.fetchone()[0]
 
 
 def finding(vault, name):

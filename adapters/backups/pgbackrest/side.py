@@ -25,6 +25,7 @@ from domain.backups.errors import BackupCorrupt, EngineUnavailable
 DATA = "side"
 PORT = "5432"
 RECOVERY = ("restore_command", "recovery_")
+NOT_YET = "the database system is"  # starting up, or not yet accepting connections: so it answers who asks too early
 SETTINGS = """\
 # Nothing of the live server's settings: another address, no archive, nothing that must survive a crash.
 listen_addresses = ''
@@ -131,7 +132,8 @@ class Side:
 
     def failure(self) -> Exception:
         said = self.log.read_text(errors="replace")
-        fatal = next((line for line in said.splitlines() if "FATAL:" in line or "PANIC:" in line), "it ended without a word")
+        fatals = (line for line in said.splitlines() if ("FATAL:" in line or "PANIC:" in line) and NOT_YET not in line)
+        fatal = next(fatals, "it ended without a word")
         if "recovery ended before configured recovery target was reached" in said:
             return RecoveryEnded()
         if "No space left on device" in said:

@@ -403,9 +403,10 @@ class PgBackRestVault(FolderVault):
 
 
 def own_moment(manifest: Manifest) -> Sequence[str]:
-    """By its place in the log: the clock could not tell two changes of one microsecond apart."""
+    """By its place in the log: the clock could not tell two changes of one microsecond apart. Along the time line that it was made on:
+    that the cluster was taken back behind it since, and goes on along another, changes nothing of it."""
     assert manifest.archive is not None
-    return ["--type=lsn", f"--target={manifest.archive['lsn']}", "--target-exclusive"]
+    return ["--type=lsn", f"--target={manifest.archive['lsn']}", "--target-exclusive", "--target-timeline=current"]
 
 
 def moment_of(moment: datetime) -> Sequence[str]:
