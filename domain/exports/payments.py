@@ -10,6 +10,7 @@ from domain.exports.cells import Row, major, masked
 from domain.exports.request import ExportRequest
 from domain.marketplace.models import Booking, Payment, User, Vendor
 from domain.refunds.models import ExternalRefund, ProcessingState, Refund, RefundStatus
+from domain.refunds.queries import made_elsewhere
 
 
 class Payments:
@@ -86,7 +87,7 @@ def refunded(session: Session, ids: Sequence[UUID]) -> dict[UUID, int]:
     )
     elsewhere = (
         select(ExternalRefund.payment_id, func.sum(ExternalRefund.amount_cents))
-        .where(ExternalRefund.payment_id.in_(ids), ExternalRefund.failed.is_(False))
+        .where(ExternalRefund.payment_id.in_(ids), made_elsewhere())
         .group_by(ExternalRefund.payment_id)
     )
     sums: dict[UUID, int] = {}

@@ -294,9 +294,7 @@ def money_box(session: Session, payment: Payment, policy: RefundPolicy, *, witho
         )
     ).all()
     elsewhere = session.scalar(
-        select(func.coalesce(func.sum(ExternalRefund.amount_cents), 0)).where(
-            ExternalRefund.payment_id == payment.id, ExternalRefund.failed.is_(False)
-        )
+        select(func.coalesce(func.sum(ExternalRefund.amount_cents), 0)).where(ExternalRefund.payment_id == payment.id, made_elsewhere())
     )
     others = [row for row in decided if row.id != without]
     taken = sum(row.approved_amount_cents for row in others if row.processing_state != ProcessingState.FAILED) + int(elsewhere or 0)
@@ -308,6 +306,14 @@ def money_box(session: Session, payment: Payment, policy: RefundPolicy, *, witho
         approved_cents=sum(row.approved_amount_cents for row in others),
         dual_limit_cents=policy.limit(payment.currency),
     )
+
+
+def made_elsewhere() -> ColumnElement[bool]:
+    """External refunds that took money. One that was told of while a restore had made us forget that we ordered it counts as ours."""
+    ours = exists().where(
+        RefundAttempt.gateway == ExternalRefund.gateway, RefundAttempt.gateway_refund_id == ExternalRefund.gateway_refund_id
+    )
+    return ExternalRefund.failed.is_(False) & ~ours
 
 
 def lock_refund(session: Session, refund_id: UUID) -> Refund:

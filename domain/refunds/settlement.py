@@ -4,7 +4,7 @@ Nobody else calls a gateway to give money back. Each step is a short transaction
 short transaction:
 
     no attempt   -> write one (key, exact bytes), commit, send it
-    queued       -> certainly not taken: send the same bytes again
+    queued       -> certainly not taken: send the same bytes again; after a restore, which may have lost that they were sent, look first
     asking       -> whoever sent it never wrote what came of it: unknown
     unknown      -> look it up; found: adopt it; proven absent: send the same bytes under the same key
     accepted     -> final when the gateway says so (webhook, or reconcile.py)
@@ -50,7 +50,7 @@ from domain.refunds.gateway import (
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_refund
 from domain.refunds.verdicts import adopt, decline, not_taken, uncertain
-from domain.restores.guard import frozen_by
+from domain.restores.guard import frozen_by, restored_since
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ GRANT_SECONDS = 20.0
 
 
 KEY_SPENT = "KEY_SPENT"
+LOOKED_UP = "LOOKED_UP"  # the gateway has just said that it has no such order
 FROZEN_SECONDS = 30.0
 LOOK_UPS_KNOW_AFTER = timedelta(seconds=30)
 
@@ -127,10 +128,9 @@ def next_step(session: Session, gateways: Gateways, refund_id: UUID) -> Step | O
         return Again(FROZEN_SECONDS, "Data was restored: nothing is paid until the report of that is acknowledged")
     if active is None:
         active = new_attempt(session, gateways, refund, number=attempts[-1].number + 1 if attempts else 1)
-        return grant(session, refund, active, Call.CREATE)
     if active.state in (AttemptState.ACCEPTED, AttemptState.DONE):
         return taken(refund)
-    if active.state == AttemptState.QUEUED and not sent_long_ago(active):
+    if active.state == AttemptState.QUEUED and not must_look_first(session, refund, active):
         return grant(session, refund, active, Call.CREATE)
     return grant(session, refund, active, Call.FIND)
 
@@ -159,7 +159,7 @@ def grant(session: Session, refund: Refund, attempt: RefundAttempt, call: Call) 
     """Mark the attempt as ours for one call. Until its answer is written the refund shows that the gateway is being asked."""
     attempt.call_id = uuid4()
     if call is Call.CREATE:
-        attempt.state, attempt.last_sent_at = AttemptState.ASKING, now()
+        attempt.state, attempt.last_sent_at, attempt.error_code = AttemptState.ASKING, now(), None
         refund.processing_state, refund.processing_message = ProcessingState.ASKING, None
     elif call is Call.FIND and attempt.state != AttemptState.QUEUED:
         attempt.state = AttemptState.UNKNOWN
@@ -170,8 +170,11 @@ def grant(session: Session, refund: Refund, attempt: RefundAttempt, call: Call) 
     return Step(call, attempt.id, attempt.call_id, order_of(refund, attempt), attempt.gateway)
 
 
-def sent_long_ago(attempt: RefundAttempt) -> bool:
-    return attempt.last_sent_at is not None and now() - attempt.last_sent_at > LOOK_FIRST_AFTER
+def must_look_first(session: Session, refund: Refund, attempt: RefundAttempt) -> bool:
+    """Its key may be forgotten at the gateway, or the order have been sent before a restore of data that did not have it yet."""
+    if attempt.last_sent_at is not None and now() - attempt.last_sent_at > LOOK_FIRST_AFTER:
+        return True
+    return attempt.error_code != LOOKED_UP and restored_since(session, refund.requested_at)
 
 
 def order_of(refund: Refund, attempt: RefundAttempt) -> Order:
@@ -219,7 +222,7 @@ def write(session: Session, step: Step, finding: Finding, refund_id: UUID) -> Ou
         return give_up_key(refund, attempt)
     if isinstance(finding, Absent):
         not_taken(refund, attempt, "The gateway does not know this refund: it is sent again.")
-        attempt.last_sent_at = None
+        attempt.last_sent_at, attempt.error_code = None, LOOKED_UP
         return None
     if isinstance(finding, RetryLater) and finding.alarm:
         log.error("gateway %s needs attention: %s", step.gateway, finding.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -15,6 +16,10 @@ def frozen_by(session: Session) -> UUID | None:
     """The newest restore whose report nobody has acknowledged yet, if there is one."""
     unread = select(Restore.id).where(Restore.acknowledged_at.is_(None)).order_by(Restore.swapped_at.desc()).limit(1)
     return session.scalar(unread)
+
+
+def restored_since(session: Session, moment: datetime) -> bool:
+    return session.scalar(select(Restore.id).where(Restore.swapped_at >= moment).limit(1)) is not None
 
 
 def require_unfrozen(session: Session) -> None:

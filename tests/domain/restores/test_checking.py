@@ -1,6 +1,7 @@
 """After a restore the gateways are asked, and what they paid is never paid again."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -13,15 +14,18 @@ from domain.jobs.outcomes import Again
 from domain.refunds import commands
 from domain.refunds.commands.decision import NotPending
 from domain.refunds.commands.retry import retry
+from domain.refunds.gateway import GatewayNotice, Processed
 from domain.refunds.models import ProcessingState, Refund, RefundApproval, RefundAttempt
 from domain.refunds.policy import RefundPolicy
+from domain.refunds.queries import money_box
 from domain.refunds.settlement import settle
+from domain.refunds.webhooks import receive
 from domain.restores.checking import compare
 from domain.restores.commands import acknowledge
 from domain.restores.errors import ApprovalsFrozen
 from domain.restores.models import Restore
 from tests.domain.gateways import ScriptedGateway
-from tests.factories import actor_of, make_admin, make_refund, make_restore
+from tests.factories import actor_of, make_admin, make_payment, make_refund, make_restore
 
 POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
 
@@ -221,3 +225,66 @@ def test_a_refund_that_failed_by_our_books_and_not_by_the_gateways_is_named(sess
     assert (report["differs"], report["looked_at"]) == (1, 1)
     session.refresh(refund)
     assert (refund.status, refund.processing_state) == ("approved", "failed")
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_what_a_restore_made_us_forget_is_looked_up_before_it_is_sent(session, transactions, pay, queued):
+    """Somebody has acknowledged that the gateway could not tell; a day later the gateway has forgotten its key, too."""
+    refund, admin, gateway = make_refund(session, requested_at=now() - timedelta(hours=2)), make_admin(session), ScriptedGateway()
+    pay(gateway, refund, admin)
+    (made,) = gateway.ledger.values()
+    if queued:
+        values = {"status": "approved", "processing_state": "queued", "transaction_id": None, "processed_at": None}
+        session.execute(update(Refund).values(**values))
+        session.execute(update(RefundAttempt).values(state="queued", last_sent_at=None, gateway_refund_id=None, finished_at=None))
+    else:
+        forget(session, refund)
+    make_restore(session)
+    session.commit()
+    session.expire_all()
+    refund_id, gateways = refund.id, {"sandbox": gateway}
+    session.commit()
+
+    gateway.lookups_fail = True
+    if queued:
+        settle(transactions, gateways, refund_id)
+    else:
+        pay(gateway, refund, admin)
+    assert gateway.calls.count("create") == 1
+    gateway.lookups_fail = False
+    settle(transactions, gateways, refund_id)
+    assert gateway.calls.count("create") == 1
+    session.expire_all()
+    assert (refund.status, refund.transaction_id) == ("processed", made.gateway_refund_id)
+
+
+def test_what_the_gateway_does_not_know_after_a_restore_is_sent(session, transactions, pay):
+    refund, admin, gateway = make_refund(session, requested_at=now() - timedelta(hours=2)), make_admin(session), ScriptedGateway("busy")
+    make_restore(session)
+    pay(gateway, refund, admin)
+    assert gateway.calls == ["find", "create"]
+    refund_id = refund.id
+    session.commit()
+    settle(transactions, {"sandbox": gateway}, refund_id)
+    assert gateway.calls == ["find", "create", "find", "create"]
+    session.expire_all()
+    assert refund.status == "processed"
+    young = make_refund(session)
+    pay(gateway, young, admin)
+    assert gateway.calls[4:] == ["create"]
+
+
+def test_money_that_was_told_of_before_it_was_found_is_counted_once(session, pay, check):
+    """A webhook comes before the comparison has found that the refund was ours."""
+    payment = make_payment(session, amount_cents=10_000)
+    refund, admin, gateway = make_refund(session, payment, requested_amount_cents=4_000), make_admin(session), ScriptedGateway()
+    pay(gateway, refund, admin)
+    (made,) = gateway.ledger.values()
+    forget(session, refund)
+    told = GatewayNotice("evt_1", "refund.updated", Processed(replace(made, currency="INR")), {})
+    receive(session, "sandbox", told)
+    session.commit()
+    assert money_box(session, payment, POLICY).refundable_cents == 6_000
+    session.commit()
+    check(gateway)
+    assert money_box(session, payment, POLICY).refundable_cents == 6_000
