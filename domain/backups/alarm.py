@@ -57,9 +57,17 @@ def find(session: Session, standing: Standing, every: timedelta) -> Alarm | None
         return Alarm(Trouble.FAILED, last.id)
     if too_old(session, standing, every):
         return Alarm(Trouble.OLD)
-    if last is not None and last.payload.get("include_uploads") and last.result and not last.result.get("uploads"):
+    if last is not None and lacks_files(last):
         return Alarm(Trouble.WITHOUT_FILES, last.id)
     return None
+
+
+def lacks_files(made: Job) -> bool:
+    """The first after a restore leaves it to the settings whether it has them: then its note tells that they were to be in it."""
+    if not made.result or made.result.get("uploads"):
+        return False
+    asked = made.payload.get("include_uploads")
+    return bool(made.result.get("note") if asked is None else asked)
 
 
 def made_since(failed: Job, standing: Standing) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, update
@@ -17,7 +18,7 @@ from domain.backups.vault import Part, Wish
 from domain.db import now
 from domain.health.backups import find_disk, judge, look
 from domain.health.storage_usage import StorageMeasurement
-from domain.jobs.commands import cancel
+from domain.jobs.commands import cancel, enqueue
 from domain.jobs.models import Job
 from domain.roles.models import Role
 from domain.storage import StorageError
@@ -251,6 +252,9 @@ def test_where_the_files_find_no_room_the_database_is_backed_up_and_it_is_told(d
     assert sorted(path.name for path in vault.catalog.files(made.id).iterdir()) == sorted(
         ["manifest.json", *(stored.name for stored in made.files)]
     )
+    with Session(engine) as session, session.begin():
+        enqueue(session, "backup", subject_id=uuid4(), metadata={"backup_type": "full", "include_uploads": None})  # as a restore does
+    assert a_day() == []
     large.unlink()
     later(engine, hours=25)
     grow_old(vault, hours=25)
