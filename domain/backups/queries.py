@@ -85,11 +85,14 @@ def find_operation(session: Session, actor: Actor) -> JobRow | None:
 
 
 def find_failure(session: Session, actor: Actor) -> JobRow | None:
-    """What failed last, where nothing has succeeded since."""
+    """What failed last, where nothing has succeeded since; that an older backup is whole makes up for no other failure."""
     may_see(actor)
-    ended = select(Job, Admin.name).where(Job.status.in_((JobStatus.SUCCEEDED, JobStatus.FAILED))).order_by(Job.finished_at.desc())
-    newest = first(session, ended)
-    return newest if newest is not None and newest.job.status == JobStatus.FAILED else None
+    failure = first(session, select(Job, Admin.name).where(Job.status == JobStatus.FAILED).order_by(Job.finished_at.desc()))
+    if failure is None:
+        return None
+    kinds = OPERATIONS if failure.job.type == BACKUP_VERIFY.name else (BACKUP.name, RESTORE.name)
+    since = Job.type.in_(kinds), Job.status == JobStatus.SUCCEEDED, Job.finished_at >= failure.job.finished_at
+    return failure if session.scalar(select(Job.id).where(*since).limit(1)) is None else None
 
 
 def first(session: Session, found: Select[Job, str]) -> JobRow | None:

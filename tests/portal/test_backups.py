@@ -112,6 +112,8 @@ def test_one_that_failed_is_told_until_another_succeeds(mira, made):
         make_job, type="backup", status="failed", finished_at=now(), error={"code": "INSUFFICIENT_STORAGE", "message": "The disk ran full"}
     )
     assert "Backup failed" in mira.open(PAGE).text and "The disk ran full" in mira.open(PAGE).text
+    made(make_job, type="backup_verify", status="succeeded", finished_at=now() + timedelta(seconds=1))
+    assert "Backup failed" in mira.open(PAGE).text
     made(make_job, type="backup", status="succeeded", finished_at=now() + timedelta(seconds=1))
     assert "Backup failed" not in mira.open(PAGE).text
 
