@@ -28,7 +28,7 @@ from psycopg2.extensions import make_dsn
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy import Engine as Database
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from adapters import databases
 from adapters.backups.sealing import THREADS, Hashing, Key, seal, unseal
@@ -275,9 +275,13 @@ def contents(connection: Connection, progress: Progress) -> Tables:
         connection.execute(text(f"SET LOCAL {setting}"))
     for name in connection.scalars(text(TABLES)).all():
         progress(5, f"Reading {name}")
-        rows, total = connection.execute(
-            text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)), 0) FROM "{name}"')
-        ).one()
+        question = text(f'SELECT count(*), coalesce(sum(hashtextextended("{name}"::text, 0)), 0) FROM "{name}"')
+        try:
+            rows, total = connection.execute(question).one()
+        except ProgrammingError as error:
+            if isinstance(error.orig, errors.InsufficientPrivilege):
+                raise EngineUnavailable(f"The portal's role may not read the table {name}: GRANT SELECT ON {name} TO it.") from None
+            raise
         found[name] = (rows, hashlib.sha256(f"{rows}:{total}".encode()).hexdigest()[:32])
     return found
 

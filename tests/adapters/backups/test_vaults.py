@@ -29,6 +29,7 @@ from domain.backups.errors import (
     BackupKeyMismatch,
     BackupNotFound,
     EngineMismatch,
+    EngineUnavailable,
     FolderUnusable,
     InsufficientStorage,
     OperationInProgress,
@@ -419,6 +420,13 @@ def test_no_limit_that_its_role_has_ends_a_backup_halfway(postgres, plain_url, f
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
         postgres.execute(f"alter role plain set {limit} to '20ms'")
     assert DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent).verified.ok
+
+
+def test_a_table_that_its_role_may_not_read_is_named(postgres, plain_url, folder):
+    with postgres.connect("plain") as connection, connection.cursor() as cursor:
+        cursor.execute("create table of_somebody_else ()")
+    with pytest.raises(EngineUnavailable, match="GRANT SELECT ON of_somebody_else"):
+        DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent)
 
 
 def test_a_role_that_acts_as_the_owner_of_the_database_backs_it_up_as_such(postgres, plain_url, folder):
