@@ -9,6 +9,7 @@ Done again it finds the same: what was taken over is paid by our books then.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from domain.access import SYSTEM
 from domain.db import now, read_only
 from domain.marketplace.models import Payment
 from domain.refunds import verdicts
-from domain.refunds.gateway import Absent, Facts, Finding, Gateways, Order, Pending, Processed, Rejected
+from domain.refunds.gateway import Absent, Facts, Finding, Gateways, Order, Pending, Processed, Rejected, RetryLater, Unknown
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_for_decision
 from domain.refunds.settlement import Transactions, order_of
@@ -36,6 +37,8 @@ NAMED = 500
 """So many refunds at most are named in a report; all are counted."""
 AT_ONCE = 4
 """So many refunds are asked about at the same time: a gateway takes its time for each."""
+SILENT_AFTER = 20
+"""A gateway that could not tell so many times in a row is asked no more: to wait in vain for each answer would freeze payouts for hours."""
 
 
 class Ruling(StrEnum):
@@ -80,10 +83,10 @@ def compare(transactions: Transactions, gateways: Gateways, restore_id: UUID, to
     with read_only(), transactions() as session:
         since = begin_of_doubt(session, restore_id)
         ids = list(session.scalars(doubtful(since)))
-    report = Report()
+    report, silences = Report(), Counter[str]()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="comparing") as pool:
         try:
-            for done, line in enumerate(pool.map(partial(compare_one, transactions, gateways), ids)):
+            for done, line in enumerate(pool.map(partial(compare_one, transactions, gateways, silences), ids)):
                 told(done, len(ids))
                 report.add(line)
         except BaseException:
@@ -114,7 +117,7 @@ def doubtful(since: datetime) -> Any:
     return select(Refund.id).where(or_(open_ones, rejected_since, Refund.id.in_(asked_since))).order_by(Refund.requested_at, Refund.id)
 
 
-def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID) -> Line:
+def compare_one(transactions: Transactions, gateways: Gateways, silences: Counter[str], refund_id: UUID) -> Line:
     with read_only(), transactions() as session:
         refund = session.get_one(Refund, refund_id)
         payment = session.get_one(Payment, refund.payment_id)
@@ -124,10 +127,16 @@ def compare_one(transactions: Transactions, gateways: Gateways, refund_id: UUID)
     if gateway is None:
         message = f"This version of the portal does not know the gateway {payment.provider!r}."
         return line_of(refund, payment, Ruling.UNCERTAIN, message=message)
+    if silences[payment.provider] >= SILENT_AFTER:
+        message = f"{payment.provider} was not asked about it, since it could not tell {SILENT_AFTER} times in a row: compare again."
+        return line_of(refund, payment, Ruling.UNCERTAIN, message=message)
+    if known is not None and known.gateway_refund_id is not None:
+        finding = gateway.get(known.gateway_refund_id, order_of(refund, known))
+    else:
+        finding = gateway.find(lost_order(refund, payment))
+    silences[payment.provider] = silences[payment.provider] + 1 if isinstance(finding, Unknown | RetryLater) else 0
     if known is not None:
-        assert known.gateway_refund_id is not None
-        return agreement(refund, payment, known, gateway.get(known.gateway_refund_id, order_of(refund, known)))
-    finding = gateway.find(lost_order(refund, payment))
+        return agreement(refund, payment, known, finding)
     if isinstance(finding, Processed | Pending):
         with transactions() as session:
             return take_over(session, refund_id, finding)

@@ -288,3 +288,12 @@ def test_money_that_was_told_of_before_it_was_found_is_counted_once(session, pay
     session.commit()
     check(gateway)
     assert money_box(session, payment, POLICY).refundable_cents == 6_000
+
+
+def test_a_gateway_that_never_answers_does_not_hold_up_the_report(session, check):
+    refunds = [make_refund(session) for _ in range(40)]
+    gateway = ScriptedGateway()
+    gateway.lookups_fail = True
+    report = check(gateway)
+    assert report["uncertain"] == len(refunds)
+    assert len(gateway.calls) < 30
