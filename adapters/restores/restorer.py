@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 import migrations
+from adapters.backups.lock import usable
 from adapters.backups.vault import FolderVault, damage_said, full_disk_said, lost_database_said, megabytes
 from adapters.databases import take_time
 from adapters.restores.journal import Journal, journals, remove_rests
@@ -297,7 +298,8 @@ class LiveRestorer:
             engine.dispose()
 
     def can_roll_back(self, restore_id: UUID) -> bool:
-        return self.swap.previous_url(restore_id) is not None
+        with lost_database_said(), usable(self.folder):
+            return self.swap.previous_url(restore_id) is not None
 
     def forget_old(self) -> Sequence[UUID]:
         with self.vault.one_operation():

@@ -17,6 +17,7 @@ from domain.backups.manifest import Manifest
 from domain.backups.queries import BYTES_PER_SECOND, may_see
 from domain.backups.vault import Vault
 from domain.db import Base
+from domain.errors import DomainError
 from domain.jobs.models import Job, JobStatus
 from domain.jobs.types import RESTORE, RESTORE_CHECK
 from domain.marketplace.models import Booking, Payment, Referral, User, Vendor
@@ -152,5 +153,12 @@ def get_restore(session: Session, actor: Actor, restorer: Restorer, restore_id: 
     ).all()
     unfinished = Job.status.in_((JobStatus.PENDING, JobStatus.PROCESSING))
     checking = session.scalars(select(Job).where(Job.type == RESTORE_CHECK.name, Job.subject_id == restore_id, unfinished)).first()
-    possible = restore.rolled_back_at is None and restorer.can_roll_back(restore_id)
-    return Detail(restore, left_out, possible, checking)
+    return Detail(restore, left_out, can_roll_back(restore, restorer), checking)
+
+
+def can_roll_back(restore: Restore, restorer: Restorer) -> bool:
+    """Where that cannot be told now, the report is read and acknowledged all the same."""
+    try:
+        return restore.rolled_back_at is None and restorer.can_roll_back(restore.id)
+    except DomainError:
+        return False

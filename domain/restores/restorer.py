@@ -52,7 +52,8 @@ class Restorer(Protocol):
     def recover(self) -> Sequence[Side]:
         """Clean up after restores whose process died; answers on which side of the swap each stood. One that was past it is ended."""
 
-    def can_roll_back(self, restore_id: UUID) -> bool: ...
+    def can_roll_back(self, restore_id: UUID) -> bool:
+        """Whether what it replaced is kept. Raises FolderUnusable, EngineUnavailable where that cannot be told."""
 
     def forget_old(self) -> Sequence[UUID]:
         """Remove replaced data that has been kept long enough; answers of which restores."""

@@ -248,3 +248,16 @@ def test_one_that_waited_begins_only_while_it_is_what_was_agreed_to(post, work, 
     (job,) = work("restore")
     assert (job.status, job.error["code"]) == ("failed", code)
     assert session.scalars(select(Restore)).all() == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # on PostgreSQL it is a database
+def test_a_report_is_read_while_nobody_can_tell_whether_what_was_replaced_is_kept(client, post, headers, session, app):
+    restore = make_restore(session)
+    session.commit()
+    folder = app.extensions["restorer"].folder
+    folder.mkdir(parents=True)
+    (folder / str(restore.id)).symlink_to("x" * 300)  # as unreadable as on a disk that fails
+    shown = client.get(f"{RESTORES}/{restore.id}", headers=headers)
+    assert (shown.status_code, shown.json["data"]["can_roll_back"]) == (200, False)
+    refused = post(f"{RESTORES}/{restore.id}/rollback", {"confirmation_code": f"ROLLBACK-{restore.swapped_at.astimezone(UTC):%Y-%m-%d}"})
+    assert refused.json["error"]["code"] == "BACKUP_DIR_UNUSABLE"
