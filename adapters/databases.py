@@ -66,10 +66,13 @@ def drop(cursor: Any, database: str) -> None:
 
 def create_like(cursor: Any, model: str, name: str) -> None:
     """An empty one, in which every text fits that fits into the model, and is sorted as there; the server's own way may be another."""
-    owner_if_ours = "CASE WHEN pg_has_role(datdba, 'USAGE') THEN pg_get_userbyid(datdba) END"
-    question = f"SELECT pg_encoding_to_char(encoding), {owner_if_ours}, to_jsonb(d) FROM pg_database d WHERE datname = %s"
+    question = (
+        "SELECT pg_encoding_to_char(encoding), to_jsonb(d), CASE WHEN pg_has_role(datdba, 'USAGE') THEN pg_get_userbyid(datdba) END,"
+        " CASE WHEN has_tablespace_privilege(t.oid, 'CREATE') THEN spcname END"
+        " FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname = %s"
+    )
     cursor.execute(question, (model,))
-    encoding, owner, facts = cursor.fetchone()
+    encoding, facts, owner, tablespace = cursor.fetchone()
     options = {"TEMPLATE": "template0", "ENCODING": encoding, "LC_COLLATE": facts["datcollate"], "LC_CTYPE": facts["datctype"]}
     if provider := PROVIDERS.get(facts.get("datlocprovider")):  # since 15
         options["LOCALE_PROVIDER"] = provider
@@ -77,7 +80,8 @@ def create_like(cursor: Any, model: str, name: str) -> None:
         options |= {f"{provider.upper()}_LOCALE": locale} if locale else {}
         options |= {"ICU_RULES": facts["daticurules"]} if facts.get("daticurules") else {}
     settings = [sql.SQL("{} {}").format(sql.SQL(option), sql.Literal(value)) for option, value in options.items()]
-    settings += [sql.SQL("OWNER {}").format(sql.Identifier(owner))] if owner else []
+    allowed = {"OWNER": owner, "TABLESPACE": tablespace}
+    settings += [sql.SQL("{} {}").format(sql.SQL(option), sql.Identifier(value)) for option, value in allowed.items() if value]
     cursor.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(" ").join(settings)))
     copy_settings(cursor, model, name)
 

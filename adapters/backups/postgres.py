@@ -148,7 +148,8 @@ class DumpVault(FolderVault):
         return manifest.snapshot_at
 
     def restore(self, manifest: Manifest, folder: Path, url: URL) -> None:
-        with self.running("pg_restore", "--no-owner", "--no-acl", "--exit-on-error", url=url, stdin=subprocess.PIPE) as program:
+        options = ("--no-owner", "--no-acl", "--no-tablespaces", "--exit-on-error")
+        with self.running("pg_restore", *options, url=url, stdin=subprocess.PIPE) as program:
             assert program.stdin is not None
             whole = Hashing(program.stdin)
             try:

@@ -429,6 +429,16 @@ def test_a_table_that_its_role_may_not_read_is_named(postgres, plain_url, folder
         DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent)
 
 
+def test_a_table_that_was_moved_to_another_disk_is_backed_up_by_who_may_put_none_there(postgres, plain_url, folder):
+    with postgres.connect("plain") as connection, connection.cursor() as cursor:
+        cursor.execute("set allow_in_place_tablespaces to on")
+        cursor.execute("create tablespace elsewhere location ''")
+        cursor.execute("alter table audit_entries set tablespace elsewhere")
+        assert DumpVault(folder, None, "1.2.3", plain_url).create(wish(), silent).verified.ok
+        cursor.execute("alter table audit_entries set tablespace pg_default")
+        cursor.execute("drop tablespace elsewhere")
+
+
 def test_a_role_that_acts_as_the_owner_of_the_database_backs_it_up_as_such(postgres, plain_url, folder):
     """One owner for several logins, and each becomes it by a setting of the database."""
     with postgres.connect("plain") as connection, connection.cursor() as cursor:
