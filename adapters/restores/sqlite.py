@@ -103,9 +103,11 @@ class SqliteSwap(Swap):
                     lock(live)
                     self.carry_late(side, late, live)
                     old.pin()
-                    merged = whole and not self.damaged and live.is_worth_it() and live.merge()
-                    live.connection.execute("COMMIT" if merged else "ROLLBACK")
-                    if not merged:
+                    merged = whole and not self.damaged and live.is_worth_it() and became_equal(live)
+                    if merged:
+                        live.connection.execute("COMMIT")
+                    else:
+                        live.connection.rollback()
                         self.copy_pages(side)
                 frozen = time.monotonic() - began
             kept = self.keep_rows(old) if merged else self.keep_pages(restore_id, old)
@@ -195,6 +197,16 @@ def lock(live: Merging) -> None:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
         raise SwapBlocked(f"Somebody has been writing to the database for {WAIT_SECONDS:g} s: find out who, and try again.") from None
+
+
+def became_equal(live: Merging) -> bool:
+    """An index that lacks rows is met only by whoever takes them out: all pages are written instead."""
+    try:
+        return live.merge()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CONSTRAINT):
+            raise
+        return False
 
 
 def file_of(url: str) -> Path:
