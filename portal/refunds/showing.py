@@ -124,7 +124,8 @@ def timeline(detail: RefundDetail) -> list[dict[str, Any]]:
     events = [event(entry, refund) for entry in detail.timeline if entry.action in EVENTS and entry.action != "refund.requested"]
     events += [happening for action, happening in facts(detail) if action not in told]
     asked = happened("refund.requested", refund.requested_at, requester(detail))
-    return [*sorted(events, key=lambda one: one["at"], reverse=True), asked]
+    events.sort(key=lambda one: one["at"])  # and of two at one moment as they were told
+    return [*events[::-1], asked]
 
 
 def facts(detail: RefundDetail) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from domain.db import now
 from tests.factories import make_refund
 
 
@@ -135,7 +136,8 @@ def test_a_method_that_is_not_taken_is_no_crash(nisha):
 
 
 def test_a_past_that_the_audit_log_did_not_see_is_told_by_the_rows(nisha, made):
-    refund = made(make_refund, status="processed", decision_reason="Settled before the move.")
+    moment = now()
+    refund = made(make_refund, status="processed", decision_reason="Settled before the move.", approved_at=moment, processed_at=moment)
     activity = nisha.open(f"/refunds/{refund.id}").text.partition("Activity")[2]
     assert activity.index("Money moved") < activity.index("Approved") < activity.index("Refund requested")
     assert "Settled before the move." in activity
