@@ -12,7 +12,7 @@ from urllib.parse import quote
 from adapters.gateways import signatures
 from adapters.gateways.http import Answer, Line
 from adapters.gateways.reading import Object, Unreadable, amount, currency, marks, part, read_object, text, text_or_none
-from adapters.gateways.remote import MOST_PAGES, LookUpEnded, NewStatus, Outcome, Refused, RemoteGateway
+from adapters.gateways.remote import MOST_PAGES, MOST_PAGES_OF_ALL, LookUpEnded, NewStatus, Outcome, Refused, RemoteGateway, ends
 from config import Config
 from domain.errors import Invalid
 from domain.refunds.gateway import BadSignature, Facts, GatewayNotice, Order, Pending, Processed, Rejected, RetryLater, Unknown, Verdict
@@ -92,16 +92,23 @@ class RazorpayGateway(RemoteGateway):
 
     def refunds_of(self, line: Line, order: Order, ends: float) -> Iterator[Object]:
         path = f"/v1/payments/{quote(order.provider_payment_id, safe='')}/refunds"
+        return self.listed(line, path, {}, MOST_PAGES, ends)
+
+    def refunds_since(self, line: Line, moment: int) -> Iterator[Object]:
+        return self.listed(line, "/v1/refunds", {"from": str(moment)}, MOST_PAGES_OF_ALL)
+
+    def listed(self, line: Line, path: str, which: Mapping[str, str], pages: int, until: float | None = None) -> Iterator[Object]:
         skip = 0
-        for _ in range(MOST_PAGES):
-            refunds = self.look(line, path, {"count": str(PAGE), "skip": str(skip)}, ends).get("items")
+        for _ in range(pages):
+            params = {**which, "count": str(PAGE), "skip": str(skip)}
+            refunds = self.look(line, path, params, ends(line, None) if until is None else until).get("items")
             if not isinstance(refunds, list) or not all(isinstance(refund, dict) for refund in refunds):
                 raise Unreadable("the answer is not a list of refunds")
             if not refunds:
                 return
             yield from refunds
             skip += len(refunds)
-        raise LookUpEnded(Unknown("Razorpay lists more refunds of this payment than can be read"))
+        raise LookUpEnded(Unknown(f"Razorpay lists more refunds than {pages} pages hold"))
 
     def knows_no_such(self, status: int, body: Object) -> bool:
         words = error_in(body)[1].lower()

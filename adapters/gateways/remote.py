@@ -31,6 +31,7 @@ Outcome = Processed | Pending | Rejected
 REACHED_AGAIN_AFTER = 5.0
 MENDED_AFTER = 60.0
 MOST_PAGES = 200
+MOST_PAGES_OF_ALL = 5_000
 MOST_TELLING_FIRST = [Processed, Pending, Unknown, Rejected]  # of several refunds under one mark, one that moved money
 
 
@@ -114,6 +115,19 @@ class RemoteGateway(ABC):
         except Unreadable as error:
             return Unknown(f"{self.title} was asked for the payment's refunds, but {error}")
         return min(found, key=lambda finding: MOST_TELLING_FIRST.index(type(finding)), default=Absent())
+
+    def made_since(self, moment: datetime) -> Iterator[Outcome | Unknown | RetryLater]:
+        if self.line is None:
+            yield self.not_configured()
+            return
+        try:
+            for refund in self.refunds_since(self.line, int(moment.timestamp())):
+                yield self.read(refund)[1]
+        except LookUpEnded as ended:
+            told = ended.finding
+            yield told if isinstance(told, Unknown | RetryLater) else Unknown(f"{self.title} does not list what it has refunded")
+        except Unreadable as error:
+            yield Unknown(f"{self.title} was asked for its refunds, but {error}")
 
     def get(self, gateway_refund_id: str, order: Order, *, deadline: float | None = None) -> Finding:
         if self.line is None:
@@ -200,6 +214,10 @@ class RemoteGateway(ABC):
     @abstractmethod
     def refunds_of(self, line: Line, order: Order, ends: float) -> Iterator[Object]:
         """Every refund of the order's payment, over all pages. Raises LookUpEnded or Unreadable."""
+
+    @abstractmethod
+    def refunds_since(self, line: Line, moment: int) -> Iterator[Object]:
+        """Every refund made since these seconds of the epoch, over all pages. Raises LookUpEnded or Unreadable."""
 
     @abstractmethod
     def knows_no_such(self, status: int, body: Object) -> bool: ...

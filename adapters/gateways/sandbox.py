@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 from uuid import UUID
@@ -149,6 +150,15 @@ class SandboxGateway:
         if not made_by(line, order):
             return Unknown(f"The sandbox's {line.id} differs from this refund in amount or payment")
         return self.verdict(line)
+
+    def made_since(self, moment: datetime) -> Iterator[Processed | Pending | Rejected | Unknown | RetryLater]:
+        try:
+            with self.open(time.monotonic() + self.timeout) as ledger:
+                rows = ledger.execute("SELECT * FROM refunds WHERE created_at >= ? ORDER BY created_at", (moment.timestamp(),)).fetchall()
+        except (sqlite3.Error, OSError) as error:
+            yield Unknown(f"The sandbox's ledger did not answer: {error}")
+            return
+        yield from (self.verdict(LedgerLine(*row)) for row in rows)
 
     def parse_webhook(self, raw: bytes, headers: Mapping[str, str]) -> GatewayNotice:
         raise BadSignature("The sandbox sends no webhooks")

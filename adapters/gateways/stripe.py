@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from adapters.gateways import signatures
 from adapters.gateways.http import Answer, Line
 from adapters.gateways.reading import Object, Unreadable, amount, currency, marks, part, read_object, text, text_or_none
-from adapters.gateways.remote import MOST_PAGES, LookUpEnded, NewStatus, Outcome, Refused, RemoteGateway
+from adapters.gateways.remote import MOST_PAGES, MOST_PAGES_OF_ALL, LookUpEnded, NewStatus, Outcome, Refused, RemoteGateway, ends
 from config import Config
 from domain.errors import Invalid
 from domain.refunds.gateway import BadSignature, Facts, GatewayNotice, Order, Pending, Processed, Rejected, RetryLater, Unknown, Verdict
@@ -74,9 +74,15 @@ class StripeGateway(RemoteGateway):
         return f"/v1/refunds/{quote(gateway_refund_id, safe='')}"
 
     def refunds_of(self, line: Line, order: Order, ends: float) -> Iterator[Object]:
-        params = {payment_field(order): order.provider_payment_id, "limit": str(PAGE)}
-        for _ in range(MOST_PAGES):
-            page = self.look(line, "/v1/refunds", params, ends)
+        return self.listed(line, {payment_field(order): order.provider_payment_id}, MOST_PAGES, ends)
+
+    def refunds_since(self, line: Line, moment: int) -> Iterator[Object]:
+        return self.listed(line, {"created[gte]": str(moment)}, MOST_PAGES_OF_ALL)
+
+    def listed(self, line: Line, which: Mapping[str, str], pages: int, until: float | None = None) -> Iterator[Object]:
+        params = {**which, "limit": str(PAGE)}
+        for _ in range(pages):
+            page = self.look(line, "/v1/refunds", params, ends(line, None) if until is None else until)
             refunds, more = page.get("data"), page.get("has_more")
             if not isinstance(refunds, list) or not isinstance(more, bool) or (more and not refunds):
                 raise Unreadable("the answer is not a list of refunds")
@@ -87,7 +93,7 @@ class StripeGateway(RemoteGateway):
             if not more:
                 return
             params["starting_after"] = text(refund, "id")
-        raise LookUpEnded(Unknown(f"Stripe lists more than {MOST_PAGES * PAGE} refunds of this payment"))
+        raise LookUpEnded(Unknown(f"Stripe lists more than {pages * PAGE} refunds"))
 
     def knows_no_such(self, status: int, body: Object) -> bool:
         error = body.get("error")

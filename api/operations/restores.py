@@ -35,7 +35,10 @@ COMPARED = {
     "transaction_id": "rfnd_FgRAHdNOM4ZVbO",
     "message": None,
 }
-REPORT = {"looked_at": 57, "agrees": 12, "taken_over": 0, "nothing_found": 45, "differs": 0, "uncertain": 0, "refunds": [COMPARED]}
+REPORT = {
+    **{"looked_at": 57, "agrees": 12, "taken_over": 0, "nothing_found": 45, "differs": 0, "uncertain": 0, "refunds": [COMPARED]},
+    **{"noted": 0, "noted_refunds": [], "unread": []},
+}
 WRONG_CODE = Refusal(
     422,
     "WRONG_CONFIRMATION_CODE",

@@ -57,6 +57,14 @@ class ComparedRefundSchema(Schema):
     message = fields.String(required=True, allow_none=True)
 
 
+class NotedRefundSchema(Schema):
+    gateway = fields.String(required=True)
+    transaction_id = fields.String(required=True)
+    payment_id = fields.String(required=True, allow_none=True, metadata={"description": "The gateway's."})
+    amount_cents = fields.Integer(required=True)
+    currency = fields.String(required=True)
+
+
 class ReportSchema(Schema):
     looked_at = fields.Integer(required=True)
     agrees = fields.Integer(required=True, metadata={"description": "Paid by our books and by the gateway's."})
@@ -65,6 +73,9 @@ class ReportSchema(Schema):
     differs = fields.Integer(required=True, metadata={"description": "The gateway says otherwise than our books."})
     uncertain = fields.Integer(required=True, metadata={"description": "The gateway could not tell: acknowledging takes a note."})
     refunds = fields.List(fields.Nested(ComparedRefundSchema), required=True, metadata={"description": "At most 500 of them."})
+    noted = fields.Integer(metadata={"description": "Paid since, and of no refund that is there: noted, so that it is not paid again."})
+    noted_refunds = fields.List(fields.Nested(NotedRefundSchema), metadata={"description": "At most 500 of them."})
+    unread = fields.List(fields.String(), metadata={"description": "Why a gateway could not list them: acknowledging takes a note."})
 
 
 class UploadsReportSchema(Schema):

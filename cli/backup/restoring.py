@@ -187,10 +187,16 @@ def said(restore: Restore) -> str:
     if restore.report is None:
         lines.append("The refunds are not compared with the gateways yet: a worker does it, or `flask backup report ID --compare`.")
     else:
-        counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in restore.report.items() if name != "refunds")
+        counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in restore.report.items() if isinstance(count, int))
         lines.append(f"Compared with the gateways: {counts}.")
         named = [line for line in restore.report["refunds"] if line["ruling"] != "agrees"]
         lines += [printable(f"  {line['refund_number']}  {line['ruling']}  {line['message'] or ''}").rstrip() for line in named]
+        for line in restore.report.get("noted_refunds", []):
+            amount = f"{line['amount_cents']} {line['currency']} cents"
+            lines.append(
+                printable(f"  {line['transaction_id']}  noted  {line['gateway']} has paid {amount} of payment {line['payment_id']}")
+            )
+        lines += [printable(f"  Not all that was paid since could be listed: {why}") for why in restore.report.get("unread", [])]
     if restore.acknowledged_at is None:
         lines.append(f"No refund is approved or paid until somebody has read this: flask backup acknowledge {restore.id}")
     if restore.kept_until is not None and restore.kept_until > now():

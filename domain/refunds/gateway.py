@@ -5,8 +5,9 @@ The adapters (adapters/gateways/) speak HTTP; this module is the whole of what t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -148,6 +149,11 @@ class Gateway(Protocol):
 
     def get(self, gateway_refund_id: str, order: Order, *, deadline: float | None = None) -> Finding:
         """What became of a refund whose id is known."""
+        ...
+
+    def made_since(self, moment: datetime) -> Iterator[Processed | Pending | Rejected | Unknown | RetryLater]:
+        """Every refund made since, whoever ordered it, some of them twice. Where that cannot be told to the end, the last says why.
+        Each page has the adapter's own timeout."""
         ...
 
     def parse_webhook(self, raw: bytes, headers: Mapping[str, str]) -> GatewayNotice:

@@ -3,6 +3,7 @@
     paid by our books      -> the gateway is asked for that refund; it should have it
     decided, not yet paid  -> the gateway is searched for an order of ours; what it has is taken over
     waiting for a decision -> the same: money that moved, and that the restored data know nothing of, is shown as paid and never paid again
+    not there at all       -> the gateway lists what it paid since: what no refund of ours ordered lowers what is left of its payment
 
 Done again it finds the same: what was taken over is paid by our books then.
 """
@@ -31,6 +32,7 @@ from domain.refunds.gateway import Absent, Facts, Finding, Gateways, Order, Pend
 from domain.refunds.models import AttemptState, ProcessingState, Refund, RefundAttempt, RefundStatus
 from domain.refunds.queries import lock_for_decision
 from domain.refunds.settlement import Transactions, order_of
+from domain.restores.listing import note_unknown
 from domain.restores.models import Restore
 
 NAMED = 500
@@ -81,7 +83,7 @@ class Report:
 def compare(transactions: Transactions, gateways: Gateways, restore_id: UUID, told: Callable[[int, int], None]) -> dict[str, Any]:
     """Compare and write the report; answers it. `told` hears how many of how many refunds were looked at, and may raise to stop."""
     with read_only(), transactions() as session:
-        since = begin_of_doubt(session, restore_id)
+        since, swapped_at = begin_of_doubt(session, restore_id)
         ids = list(session.scalars(doubtful(since)))
     report, silences = Report(), Counter[str]()
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="comparing") as pool:
@@ -92,19 +94,21 @@ def compare(transactions: Transactions, gateways: Gateways, restore_id: UUID, to
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    listing = note_unknown(transactions, gateways, since, swapped_at, lambda: told(len(ids), len(ids)))
+    whole = report.plain() | listing.plain()
     with transactions() as session:
         restore = session.get_one(Restore, restore_id, with_for_update=True)
-        restore.report, restore.checked_at = report.plain(), now()
-        audit.record(session, SYSTEM, "restore.checked", restore, after=dict(report.counts))
-    return report.plain()
+        restore.report, restore.checked_at = whole, now()
+        audit.record(session, SYSTEM, "restore.checked", restore, after=report.counts | {"noted": listing.count})
+    return whole
 
 
-def begin_of_doubt(session: Session, restore_id: UUID) -> datetime:
-    """The earliest moment that this restore, or one before it that nobody has acknowledged, went back to."""
+def begin_of_doubt(session: Session, restore_id: UUID) -> tuple[datetime, datetime]:
+    """The earliest moment that this restore, or one before it that nobody has acknowledged, went back to; and when it became live."""
     restore = session.get_one(Restore, restore_id)
-    unread = select(Restore.reached_at).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at)
-    moments: list[datetime] = [restore.reached_at, *session.scalars(unread)]
-    return min(moments)
+    unread = select(Restore).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at)
+    doubtful = [restore, *session.scalars(unread)]
+    return min(each.reached_at for each in doubtful), min(each.swapped_at for each in doubtful)
 
 
 def doubtful(since: datetime) -> Any:

@@ -179,12 +179,14 @@ def acknowledge(session: Session, actor: Actor, restore_id: UUID, *, note: str |
     if restore.report is None:
         raise NotChecked("The refunds are still being compared with the gateways: acknowledge the report once it is there.")
     note = storable(note.strip()) if note else None
-    doubtful = restore.report["uncertain"] + restore.report["differs"]
+    doubtful, unread = restore.report["uncertain"] + restore.report["differs"], restore.report.get("unread")
+    if unread and not note:
+        raise Invalid(f"{unread[0]}: say in a note how you made sure of what was paid since, or ask the gateways again.", field="note")
     if doubtful and not note:
         what = "refund is" if doubtful == 1 else "refunds are"
         raise Invalid(f"{doubtful} {what} not as the gateways say, or unknown to them: say in a note how you made sure.", field="note")
-    unread = select(Restore).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at).with_for_update()
-    for each in session.scalars(unread):
+    unacknowledged = select(Restore).where(Restore.acknowledged_at.is_(None), Restore.swapped_at <= restore.swapped_at)
+    for each in session.scalars(unacknowledged.with_for_update()):
         each.acknowledged_at, each.acknowledged_by = now(), actor.name
         each.note = note if each.id == restore_id else each.note
         audit.record(session, actor, "restore.acknowledged", each, note=each.note)

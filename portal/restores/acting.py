@@ -22,6 +22,7 @@ def acknowledge_form(restore_id: UUID, refusal: Refusal | None) -> str:
         **mfa.form_context(refusal),
         uncertain=(restore.report or {}).get("uncertain", 0),
         differs=(restore.report or {}).get("differs", 0),
+        unread=(restore.report or {}).get("unread", []),
         note=request.form.get("note", ""),
     )
 

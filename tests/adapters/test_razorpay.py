@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -218,6 +219,15 @@ class TestFinding:
         look_ups = standin.requests()[1:]
         assert {request.path for request in look_ups} == {f"/v1/payments/{PAYMENT}/refunds"}
         assert [request.query for request in look_ups] == [{"count": "100", "skip": skip} for skip in ("0", "100", "200", "251")]
+
+    def test_all_that_was_made_since_is_listed(self, razorpay, standin):
+        made = razorpay.create(make_order(razorpay))
+        elsewhere = [standin.make("razorpay", f"pay_{number}", 100).id for number in range(120)]
+        standin.make("stripe", "pi_1", 100)
+        listed = list(razorpay.made_since(datetime.now(UTC) - timedelta(minutes=1)))
+        assert {verdict.facts.gateway_refund_id for verdict in listed} == {made.facts.gateway_refund_id, *elsewhere}
+        assert listed[-1] == made
+        assert list(razorpay.made_since(datetime.now(UTC) + timedelta(minutes=1))) == []
 
     def test_refunds_without_our_marks_are_passed_by(self, razorpay, standin):
         standin.make("razorpay", PAYMENT, 50000)

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -241,3 +242,14 @@ def test_what_was_answered_survives_the_death_of_the_process(tmp_path):
     kept = {payment for _, _, payment in rows(SandboxGateway(ledger, timeout=5))}
     assert {line.split()[0] for line in answered} <= kept
     assert len(kept) - len(answered) <= 3
+
+
+def test_all_that_was_made_since_is_listed(sandbox, clock):
+    made = []
+    for _ in range(3):
+        made.append(sandbox.create(make_order(sandbox)))
+        clock.time += 60
+    assert list(sandbox.made_since(datetime.fromtimestamp(clock.time - 130, UTC))) == made[1:]
+    sandbox.ledger_file.write_bytes(b"no database at all" * 1000)
+    [told] = sandbox.made_since(datetime.fromtimestamp(clock.time, UTC))
+    assert isinstance(told, Unknown)

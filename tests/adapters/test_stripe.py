@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import pytest
@@ -293,6 +294,26 @@ class TestFinding:
             standin.ledger()[151].id,
             standin.ledger()[51].id,
         ]
+
+    def test_all_that_was_made_since_is_listed(self, stripe, standin):
+        made = stripe.create(an_order(stripe))
+        elsewhere = [standin.make("stripe", f"pi_{number}", 100).id for number in range(120)]
+        standin.make("razorpay", "pay_1", 100)
+        listed = list(stripe.made_since(datetime.now(UTC) - timedelta(minutes=1)))
+        assert {verdict.facts.gateway_refund_id for verdict in listed} == {made.facts.gateway_refund_id, *elsewhere}
+        assert listed[-1].facts.refund_id == made.facts.refund_id
+        assert list(stripe.made_since(datetime.now(UTC) + timedelta(minutes=1))) == []
+
+    @pytest.mark.parametrize("fault", ["look_up_down", "look_up_reset", "look_up_garbage", "look_up_too_many", "look_up_unauthorized"])
+    def test_a_list_that_breaks_off_says_so_at_its_end(self, stripe, standin, fault):
+        for number in range(120):
+            standin.make("stripe", f"pi_{number}", 100)
+        listed = stripe.made_since(datetime.now(UTC) - timedelta(minutes=1))
+        assert isinstance(next(listed), Processed)
+        standin.fault(fault)
+        *read, last = listed
+        assert len(read) == 99
+        assert isinstance(last, Unknown | RetryLater)
 
     def test_another_refund_or_attempt_is_not_ours(self, stripe, standin):
         stripe.create(an_order(stripe))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from uuid import uuid4
 
 from domain.refunds.gateway import (
@@ -31,7 +32,7 @@ class ScriptedGateway:
         self.ledger: dict[str, Facts] = {}
         self.status: dict[str, str] = {}
         self.calls: list[str] = []
-        self.lookups_fail = False
+        self.lookups_fail = self.lists_fail = False
         self.before_answer = lambda order: None
 
     def prepare(self, order: Order) -> bytes:
@@ -73,6 +74,12 @@ class ScriptedGateway:
     def get(self, gateway_refund_id: str, order: Order, *, deadline: float | None = None) -> Finding:
         self.calls.append("get")
         return self.verdict(self.ledger[order.key])
+
+    def made_since(self, moment: datetime) -> Iterator[Processed | Pending | Rejected | Unknown | RetryLater]:
+        self.calls.append("made_since")
+        yield from [self.verdict(facts) for facts in self.ledger.values()]
+        if self.lists_fail:
+            yield Unknown("The list broke off")
 
     def verdict(self, facts: Facts) -> Processed | Pending | Rejected:
         status = self.status[facts.gateway_refund_id]

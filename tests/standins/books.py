@@ -172,6 +172,11 @@ class Books:
         with self.lock:
             return self.by_payment[payment][::-1]
 
+    def made_since(self, provider: str, moment: float) -> list[Refund]:
+        """Newest first."""
+        with self.lock:
+            return [refund for refund in self.refunds[::-1] if refund.provider == provider and refund.created >= moment]
+
     def one(self, refund_id: str) -> Refund | None:
         with self.lock:
             return self.by_id.get(refund_id)

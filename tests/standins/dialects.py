@@ -34,6 +34,7 @@ class Ask:
     receipt: str | None = None
     count: int = 10
     after: str | int = ""
+    since: int | None = None
 
 
 class Refused(Exception):
@@ -57,6 +58,9 @@ class Stripe:
             if not 1 <= limit <= 100:
                 raise self.refused(400, "parameter_invalid_integer", "limit must be from 1 to 100")
             payment = query.get("payment_intent") or query.get("charge", "")
+            if not payment:
+                since = int(query.get("created[gte]", 0))
+                return Ask("list", count=limit, after=query.get("starting_after", ""), since=since)
             return Ask("list", payment=payment, count=limit, after=query.get("starting_after", ""))
         if method == "GET" and (match := re.fullmatch(r"/v1/refunds/([^/]+)", path)):
             return Ask("get", refund_id=match[1])
@@ -192,6 +196,9 @@ class Razorpay:
             return self.read_create(match[1], headers, body)
         if method == "GET" and (match := re.fullmatch(r"/v1/payments/([^/]+)/refunds", path)):
             return Ask("list", payment=match[1], count=min(int(query.get("count", 10)), 100), after=int(query.get("skip", 0)))
+        if (method, path) == ("GET", "/v1/refunds"):
+            count, skip, since = min(int(query.get("count", 10)), 100), int(query.get("skip", 0)), int(query.get("from", 0))
+            return Ask("list", count=count, after=skip, since=since)
         if method == "GET" and (match := re.fullmatch(r"/v1/refunds/([^/]+)", path)):
             return Ask("get", refund_id=match[1])
         raise self.refused(400, "The requested URL was not found on the server.")
@@ -310,6 +317,7 @@ Dialect = Stripe | Razorpay
 DIALECTS: dict[str, Dialect] = {"stripe": Stripe(), "razorpay": Razorpay()}
 
 
-def dialect_of(path: str) -> Dialect:
-    """Both live behind one address; only Razorpay has payments in its paths, and its refunds are called rfnd_."""
-    return DIALECTS["razorpay" if path.startswith(("/v1/payments/", "/v1/refunds/rfnd_")) else "stripe"]
+def dialect_of(path: str, headers: Mapping[str, str]) -> Dialect:
+    """Both live behind one address; only Razorpay has payments in its paths, its refunds are called rfnd_, and its key comes as Basic."""
+    razorpay = path.startswith(("/v1/payments/", "/v1/refunds/rfnd_")) or headers.get("Authorization", "").startswith("Basic")
+    return DIALECTS["razorpay" if razorpay else "stripe"]

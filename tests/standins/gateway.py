@@ -223,7 +223,7 @@ class Handler(BaseHTTPRequestHandler):
             if url.path.startswith("/__"):
                 self.control(url.path, json.loads(body or b"{}"))
             else:
-                self.play(dialect_of(url.path), url.path, query, body)
+                self.play(dialect_of(url.path, self.headers), url.path, query, body)
         except Drop:
             self.reset()
         except (BrokenPipeError, ConnectionResetError):
@@ -264,9 +264,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.too_many(dialect, fault)
             case "look_up_unauthorized":
                 raise Refused(*dialect.trouble("unauthorized"))
-        seen = [
-            refund for refund in self.standin.books.of_payment(ask.payment) if time.time() - refund.created >= self.standin.look_up_behind
-        ]
+        books = self.standin.books
+        made = books.of_payment(ask.payment) if ask.since is None else books.made_since(dialect.provider, ask.since)
+        seen = [refund for refund in made if time.time() - refund.created >= self.standin.look_up_behind]
         if ask.what == "list":
             return self.say(200, dialect.page(ask, seen))
         refund = self.standin.books.one(ask.refund_id)

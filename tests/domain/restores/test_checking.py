@@ -9,13 +9,14 @@ from sqlalchemy.orm import sessionmaker
 
 from domain.audit.models import AuditEntry
 from domain.db import now
+from domain.errors import Invalid
 from domain.jobs.models import Job
 from domain.jobs.outcomes import Again
 from domain.refunds import commands
 from domain.refunds.commands.decision import NotPending
 from domain.refunds.commands.retry import retry
 from domain.refunds.gateway import GatewayNotice, Processed
-from domain.refunds.models import ProcessingState, Refund, RefundApproval, RefundAttempt
+from domain.refunds.models import ExternalRefund, ProcessingState, Refund, RefundApproval, RefundAttempt
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.queries import money_box
 from domain.refunds.settlement import settle
@@ -297,3 +298,64 @@ def test_a_gateway_that_never_answers_does_not_hold_up_the_report(session, check
     report = check(gateway)
     assert report["uncertain"] == len(refunds)
     assert len(gateway.calls) < 30
+
+
+def test_what_was_paid_and_is_not_there_any_more_lowers_what_is_left(session, check, pay, transactions):
+    """On a new machine: the refund was asked for, approved and paid after the backup."""
+    admin, gateway = make_admin(session), ScriptedGateway()
+    payment = make_payment(session, amount_cents=10_000)
+    lost = make_refund(session, payment=payment, requested_amount_cents=4_000)
+    pay(gateway, lost, admin)
+    kept = make_refund(session, requested_amount_cents=2_000)
+    pay(gateway, kept, admin)
+    for table, key in ((RefundAttempt, RefundAttempt.refund_id), (RefundApproval, RefundApproval.refund_id), (Refund, Refund.id)):
+        session.execute(delete(table).where(key == lost.id))
+    [paid] = [facts for facts in gateway.ledger.values() if facts.refund_id == lost.id]
+    report = check(gateway)
+    named = {"gateway": "sandbox", "payment_id": payment.provider_payment_id, "amount_cents": 4_000, "currency": payment.currency}
+    assert (report["noted"], report["noted_refunds"]) == (1, [{**named, "transaction_id": paid.gateway_refund_id}])
+    assert money_box(session, payment, POLICY).refundable_cents == 6_000
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "refund.made_elsewhere")).one()
+    assert entry.object_id == str(payment.id)
+    restore_id = session.scalars(select(Restore.id)).one()
+    session.commit()
+    again = compare(transactions, {"sandbox": gateway}, restore_id, lambda done, total: None)
+    assert again["noted_refunds"] == report["noted_refunds"]
+    assert money_box(session, payment, POLICY).refundable_cents == 6_000
+
+
+def test_what_was_noted_before_or_is_of_nobodys_payment_or_failed_is_not_noted(session, check, pay):
+    admin, gateway = make_admin(session), ScriptedGateway("ok", "ok")
+    refund = make_refund(session)
+    pay(gateway, refund, admin)
+    [ours] = gateway.ledger.values()
+    strange = {
+        "of another shop": replace(ours, gateway_refund_id="re_1", provider_payment_id="pay_of_nobody", refund_id=None),
+        "failed": replace(ours, gateway_refund_id="re_2", refund_id=None),
+        "known": replace(ours, gateway_refund_id="re_3", refund_id=None),
+    }
+    gateway.ledger |= strange
+    gateway.status |= {"re_1": "processed", "re_2": "failed", "re_3": "processed"}
+    known = ExternalRefund(
+        payment_id=refund.payment_id,
+        gateway="sandbox",
+        gateway_refund_id="re_3",
+        amount_cents=100,
+        currency="INR",
+        seen_at=now() - timedelta(days=2),
+    )
+    session.add(known)
+    assert check(gateway)["noted"] == 0
+
+
+def test_where_not_all_could_be_listed_acknowledging_takes_a_note(session, check):
+    gateway = ScriptedGateway()
+    gateway.lists_fail = True
+    make_payment(session)
+    report = check(gateway)
+    assert (report["unread"], report["uncertain"], report["noted"]) == (["The list broke off"], 0, 0)
+    restore_id = session.scalars(select(Restore.id)).one()
+    actor = actor_of(make_admin(session, "system:restore"))
+    with pytest.raises(Invalid, match="The list broke off: say in a note"):
+        acknowledge(session, actor, restore_id)
+    assert acknowledge(session, actor, restore_id, note="Read the dashboard").acknowledged_at is not None
