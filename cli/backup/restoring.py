@@ -192,10 +192,8 @@ def said(restore: Restore) -> str:
         named = [line for line in restore.report["refunds"] if line["ruling"] != "agrees"]
         lines += [printable(f"  {line['refund_number']}  {line['ruling']}  {line['message'] or ''}").rstrip() for line in named]
         for line in restore.report.get("noted_refunds", []):
-            amount = f"{line['amount_cents']} {line['currency']} cents"
-            lines.append(
-                printable(f"  {line['transaction_id']}  noted  {line['gateway']} has paid {amount} of payment {line['payment_id']}")
-            )
+            paid = f"{line['gateway']} has paid {line['amount_cents']} minor units of {line['currency']}"
+            lines.append(printable(f"  {line['transaction_id']}  noted  {paid} of payment {line['payment_id']}"))
         lines += [printable(f"  Not all that was paid since could be listed: {why}") for why in restore.report.get("unread", [])]
     if restore.acknowledged_at is None:
         lines.append(f"No refund is approved or paid until somebody has read this: flask backup acknowledge {restore.id}")

@@ -5,13 +5,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from adapters.restores.journal import Journal
 from domain.audit.models import AuditEntry
 from domain.db import now
 from domain.marketplace.models import User
+from domain.restores.models import Restore
 from tests.cli.test_admin import refused
 from tests.factories import make_refund
 
@@ -82,6 +83,13 @@ def test_restore_report_acknowledge_and_roll_back(run, changed, engine):
         restore_id = entry.object_id
 
     refused(run("acknowledge", restore_id), "still being compared")
+    noted = {"gateway": "stripe", "transaction_id": "re_lost", "payment_id": "pi_kept", "amount_cents": 4000, "currency": "INR"}
+    with Session(engine) as session, session.begin():
+        counts = {"uncertain": 0, "differs": 0, "noted": 1, "noted_refunds": [noted], "unread": ["No answer"], "refunds": []}
+        session.execute(update(Restore).values(report=counts))
+    said = run("report", restore_id).stdout
+    assert "re_lost  noted  stripe has paid 4000 minor units of INR of payment pi_kept" in said
+    assert "could be listed: No answer" in said
     report = json.loads(run("report", restore_id, "--compare", "--json").stdout)
     assert (report["report"]["nothing_found"], report["acknowledged_at"], report["left_out"]) == (1, None, [])
     hostile = "\x00 \udcff \u202e looked up by hand"

@@ -164,6 +164,20 @@ def test_what_is_uncertain_takes_a_note_and_what_was_left_out_is_named(mira, res
     assert mira.send(mira.find_form(mira.open(restored), f"{restored}/check")).location == restored
 
 
+def test_what_only_the_gateway_knows_is_named_and_a_list_that_broke_off_takes_a_note(mira, restored, work, engine):
+    work("restore_check")
+    noted = {"gateway": "stripe", "transaction_id": "re_lost", "payment_id": "pi_kept", "amount_cents": 4000, "currency": "INR"}
+    counts = {"agrees": 0, "taken_over": 0, "nothing_found": 0, "differs": 0, "uncertain": 0, "looked_at": 0, "refunds": []}
+    unread = ["Stripe asks us to slow down"]
+    with Session(engine) as session, session.begin():
+        session.execute(update(Restore).values(report=counts | {"noted": 1, "noted_refunds": [noted], "unread": unread}))
+    page = mira.open(restored).text
+    assert "One paid since is of no refund here" in page and "re_lost" in page and "pi_kept" in page and "₹40.00" in page
+    assert "Not all that was paid since could be listed" in page and unread[0] in page
+    refused = mira.send(mira.form(f"{restored}/acknowledge"))
+    assert refused.status_code == 422 and "say in a note how you made sure of what was paid since" in refused.text
+
+
 def test_it_is_taken_back_with_its_own_code(mira, made, restored, work, look):
     form = mira.form(f"{restored}/rollback")
     refused = mira.send(form, confirmation_code="yes")
