@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import redis
 
+from domain.db import address_of
 from domain.health.report import Service, Status
 from domain.storage import Space, Storage, StorageError
 
@@ -145,7 +146,7 @@ def ask_queue_file(file: Path) -> str | None:
     if not file.exists():
         return None  # the first job or worker makes it
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=PROBE_SECONDS)) as opened:
+        with closing(sqlite3.connect(address_of(file, "mode=ro"), uri=True, timeout=PROBE_SECONDS)) as opened:
             opened.execute("SELECT count(*) FROM task").fetchone()
     except sqlite3.Error as error:
         log.warning("the queue's file cannot be read: %s", error)

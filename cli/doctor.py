@@ -27,7 +27,7 @@ from adapters.probes import LITTLE_SPACE, TOO_LITTLE_SPACE, ask_redis
 from config import Config
 from domain.access import operator
 from domain.backups.vault import Vault
-from domain.db import driver_url, make_brief_engine, read_only
+from domain.db import address_of, driver_url, make_brief_engine, read_only
 from domain.health.checks import Check, Level, examine
 from domain.health.report import Status
 from domain.marketplace import demo
@@ -203,7 +203,7 @@ def queue(settings: Config) -> Check:
     if not file.exists():
         return Check("queue", Level.OK, "no file yet: the first job or worker makes it")
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=rw", uri=True, timeout=PROBE_SECONDS)) as opened:
+        with closing(sqlite3.connect(address_of(file, "mode=rw"), uri=True, timeout=PROBE_SECONDS)) as opened:
             opened.execute("PRAGMA quick_check(1)").fetchone()
             [waiting] = opened.execute("SELECT count(*) FROM task").fetchone()
     except sqlite3.Error as error:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -174,6 +175,11 @@ POSTGRESQL_SETTINGS = "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_t
 def driver_url(url: str) -> str:
     """SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql://; the portal is built on psycopg2."""
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", url)
+
+
+def address_of(file: Path, options: str) -> str:
+    """Of a SQLite file, for `uri=True`, whatever signs are in its name. https://www.sqlite.org/uri.html"""
+    return f"{file.absolute().as_uri()}?{options}"
 
 
 def dump_json(value: Any) -> str:

@@ -26,7 +26,7 @@ from adapters.backups.vault import FolderVault
 from domain.backups.errors import BackupCorrupt, DatabaseDamaged, EngineMismatch, EngineUnavailable
 from domain.backups.manifest import BackupType, Engine, Manifest, Verification
 from domain.backups.vault import Archiving, Finding, Progress, Span, Wish
-from domain.db import now
+from domain.db import address_of, now
 
 COPIED_AT_ONCE = 1000  # pages
 COPIES = 2  # of the database, on disk while a backup is made: the snapshot, and what is put together again to compare
@@ -60,7 +60,7 @@ class SqliteVault(FolderVault):
 
     def connect(self) -> sqlite3.Connection:
         try:
-            return sqlite3.connect(f"file:{self.database}?mode=rw", uri=True, isolation_level=None)
+            return sqlite3.connect(address_of(self.database, "mode=rw"), uri=True, isolation_level=None)
         except sqlite3.OperationalError as error:
             raise EngineUnavailable(f"The database cannot be opened: {error}.") from None
 
@@ -237,7 +237,7 @@ class Facts:
 
 def read_facts(snapshot: Path) -> Facts:
     """What is in a copy that nobody writes to: `immutable`, so that reading it makes no files beside it."""
-    with closing(sqlite3.connect(f"file:{snapshot}?immutable=1", uri=True)) as connection:
+    with closing(sqlite3.connect(address_of(snapshot, "immutable=1"), uri=True)) as connection:
         tables = [
             name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
         ]
@@ -263,7 +263,7 @@ def compare_bytes(manifest: Manifest, database: Path, progress: Progress) -> Non
 
 def check_structure(database: Path) -> str:
     """What SQLite finds wrong first, or `ok`."""
-    with closing(sqlite3.connect(f"file:{database}?immutable=1", uri=True)) as connection:
+    with closing(sqlite3.connect(address_of(database, "immutable=1"), uri=True)) as connection:
         try:
             return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite3.DatabaseError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.restores.written import WRITTEN, tables
+from domain.db import address_of
 
 WAIT_SECONDS = 30.0
 ROWS_PER_PAGE = 0.5
@@ -43,10 +44,10 @@ class Merging:
     own beside what was put together."""
 
     def __init__(self, target: Path, other: Path, found: Path):
-        self.connection = sqlite3.connect(f"file:{target}?mode=rw", uri=True, isolation_level=None, timeout=WAIT_SECONDS)
+        self.connection = sqlite3.connect(address_of(target, "mode=rw"), uri=True, isolation_level=None, timeout=WAIT_SECONDS)
         self.connection.execute("PRAGMA foreign_keys=OFF")  # both are whole, each in itself
-        self.connection.execute("ATTACH ? AS other", (f"file:{other}?mode=ro",))
-        self.connection.execute("ATTACH ? AS found", (f"file:{found}?mode=rwc",))
+        self.connection.execute("ATTACH ? AS other", (address_of(other, "mode=ro"),))
+        self.connection.execute("ATTACH ? AS found", (address_of(found, "mode=rwc"),))
         self.connection.execute("PRAGMA found.journal_mode=OFF")
         self.connection.execute("PRAGMA found.synchronous=OFF")  # what a crash leaves of it is thrown away
 

@@ -23,7 +23,7 @@ from adapters.restores import written
 from adapters.restores.merging import FOUND, WAIT_SECONDS, Merging
 from adapters.restores.swap import Late, Reading, Swap, named
 from domain import gate
-from domain.db import make_engine, read_only
+from domain.db import address_of, make_engine, read_only
 from domain.restores.carrying import Changes
 from domain.restores.errors import RestoreFailed, SwapBlocked
 
@@ -187,7 +187,7 @@ class Rows(Changes):
 
 def connect(database: Path) -> sqlite3.Connection:
     """Only what is there: sqlite3 would make an empty database of a wrong name."""
-    return sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=WAIT_SECONDS)
+    return sqlite3.connect(address_of(database, "mode=rw"), uri=True, isolation_level=None, timeout=WAIT_SECONDS)
 
 
 def lock(live: Merging) -> None:

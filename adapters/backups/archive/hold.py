@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from domain.db import address_of
+
 
 class Checkpoint(NamedTuple):
     busy: int
@@ -68,7 +70,7 @@ class Hold:
 
 
 def connect(database: Path, patience: float = 0) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None, timeout=patience, check_same_thread=False)
+    connection = sqlite3.connect(address_of(database, "mode=rw"), uri=True, isolation_level=None, timeout=patience, check_same_thread=False)
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA synchronous=FULL")
     return connection

@@ -10,6 +10,7 @@ from threading import Event
 
 from adapters.backups.archive.store import Store
 from adapters.backups.archive.watching import TICK_SECONDS, LostTrack, watching
+from domain.db import address_of
 from domain.errors import DomainError
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def archive(database: Path, store: Store, stopping: Event) -> None:
 
 def is_there(database: Path) -> bool:
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True)) as connection:
+        with closing(sqlite3.connect(address_of(database, "mode=rw"), uri=True)) as connection:
             return bool(connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal")
     except sqlite3.Error:
         return False

@@ -12,6 +12,7 @@ from adapters.backups.archive.chain import Base, position_of
 from adapters.backups.archive.segments import Piece, Segment
 from domain.backups.errors import BackupCorrupt, BackupKeyMismatch
 from domain.backups.vault import Progress
+from domain.db import address_of
 
 
 def segments_between(base: Base, end: int) -> list[Segment]:
@@ -76,7 +77,7 @@ def replay(log: Iterator[Piece], end: int, database: Path) -> None:
                 file.write(piece.log_header)
             file.write(piece.frames[: count * piece.frame_bytes])
             frames += count
-    with closing(sqlite3.connect(f"file:{database}?mode=rw", uri=True, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(address_of(database, "mode=rw"), uri=True, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=OFF")  # who made the file sees to it that it is on disk, in the end
         busy, seen, taken_in = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     if (busy, seen, taken_in) != (0, frames, frames):

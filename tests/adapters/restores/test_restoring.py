@@ -12,13 +12,14 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import delete, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, joinedload, sessionmaker
 
 import config
 import migrations
 from adapters.backups import make_vault
+from adapters.backups.archive.watching import watching
 from adapters.restores import make_restorer
 from adapters.restores.journal import Journal
 from adapters.restores.postgres import rename
@@ -44,7 +45,7 @@ from domain.restores.errors import ApprovalsFrozen, NothingToRollBack
 from domain.restores.models import Restore
 from domain.restores.restorer import Order
 from tests.domain.gateways import ScriptedGateway
-from tests.factories import actor_of, make_admin, make_booking, make_job, make_refund
+from tests.factories import actor_of, make_admin, make_booking, make_job, make_refund, make_user
 from tests.waiting import within
 
 POLICY = RefundPolicy(dual_limits={"INR": 8_500_000, "USD": 100_000})
@@ -256,6 +257,29 @@ def test_on_a_new_machine_the_backup_becomes_the_portal(session, engine, databas
         assert after.get_one(Restore, order.id).acknowledged_at is None
         assert verify(after, operator()).whole
     restored.dispose()
+
+
+def test_folders_may_be_called_anything(tmp_path):
+    settings = config.load({"APP_ENV": "test", "DATA_DIR": str(tmp_path / "100% of #1 & é")})
+    migrations.upgrade(settings.database_url)
+    vault, engine = make_vault(settings), make_engine(settings.database_url)
+    restorer = make_restorer(settings, vault)
+    with watching(settings.data_dir / "portal.db", vault.archive.store) as watch, Session(engine) as session:
+        watch.tick()
+        manifest = back_up(vault)
+        make_user(session)
+        session.commit()
+        watch.tick()
+        moment = now()
+        watch.tick()
+        session.execute(delete(User))
+        session.commit()
+        for at, users in ((moment, 1), (None, 0)):
+            restorer.restore(Order(uuid4(), "Asha Rao", backup_id=manifest.id, moment=at), silent, nothing)
+            assert session.scalar(select(func.count()).select_from(User)) == users
+            session.commit()
+            watch.tick()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
