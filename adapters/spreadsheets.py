@@ -192,6 +192,7 @@ class TextSheet(Worksheet):
     """A sheet on which every text is a text."""
 
     check: Callable[[], object]
+    row_data_fh: Any
 
     def _xml_rich_inline_string(self, string: str, attributes: Any = None) -> None:
         """XlsxWriter takes a text that begins with <r> and ends with </r> for XML of its own, and would write a customer's markup

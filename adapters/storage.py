@@ -6,10 +6,10 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, Self, TypeVar
@@ -227,7 +227,7 @@ class BucketStorage:
         answer = self.ask("read", lambda: self.client().get_object(Bucket=self.bucket, Key=self.key(name)))
         return self.pieces(self.key(name), answer), int(answer["ContentLength"])
 
-    def pieces(self, key: str, answer: Any) -> Iterator[bytes]:
+    def pieces(self, key: str, answer: Any) -> Generator[bytes]:
         """The content; where the connection breaks, it is asked for again from where it broke, as long as that brings something."""
         from botocore.exceptions import BotoCoreError
 
@@ -246,7 +246,7 @@ class BucketStorage:
                 if tries == TRIES:
                     raise StorageError("The storage broke off while the file was read.")
                 rest = {"Range": f"bytes={at}-", "IfMatch": answer["ETag"]}
-                answer = self.ask("read", lambda rest=rest: self.client().get_object(Bucket=self.bucket, Key=key, **rest))
+                answer = self.ask("read", partial(self.client().get_object, Bucket=self.bucket, Key=key, **rest))
 
     def delete(self, name: str) -> None:
         self.ask("remove", lambda: self.client().delete_object(Bucket=self.bucket, Key=self.key(name)))
@@ -275,9 +275,9 @@ class BucketStorage:
         old = [found for page in self.pages("list_multipart_uploads", folder) for found in page.get("Uploads", ())]
         old = [found for found in old if found["Initiated"] < before]
         for found in old:
-            upload = {"Bucket": self.bucket, "Key": found["Key"], "UploadId": found["UploadId"]}
             with suppress(FileNotFoundError):
-                self.ask("remove", lambda upload=upload: self.client().abort_multipart_upload(**upload))
+                drop = partial(self.client().abort_multipart_upload, Bucket=self.bucket, Key=found["Key"], UploadId=found["UploadId"])
+                self.ask("remove", drop)
         return len(old)
 
     def pages(self, operation: str, folder: str) -> Iterator[Any]:

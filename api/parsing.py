@@ -23,7 +23,7 @@ class Parser(FlaskParser):
         return super().load_querystring(req, schema)
 
     def handle_error(self, error: marshmallow.ValidationError, *_: object, **__: object) -> NoReturn:
-        messages = error.messages
+        messages: dict[str, Any] = error.messages  # type: ignore[assignment]  # by the place they were sent in
         raise InvalidInput({key: inner for location in messages.values() for key, inner in unfolded(location).items()})
 
 

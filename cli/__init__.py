@@ -1,6 +1,7 @@
 """The door for operators: one group of commands per noun. What goes wrong is one line on stderr and exit 1."""
 
 from copy import copy
+from typing import Any
 
 import click
 from flask import Flask
@@ -30,7 +31,7 @@ def said_plainly(command: click.Command) -> click.Command:
     """The command, with its errors made into one line each; a copy, since a process may make several applications."""
     invoke, plain = command.invoke, copy(command)
 
-    def run(context: click.Context) -> object:
+    def run(context: click.Context) -> Any:
         try:
             return invoke(context)
         except ConfigError as error:
@@ -41,5 +42,5 @@ def said_plainly(command: click.Command) -> click.Command:
             reason = str(error.orig).strip().splitlines()[0]
             raise click.ClickException(f"The database does not answer, or was never migrated (flask db upgrade): {reason}") from None
 
-    plain.invoke = run  # type: ignore[method-assign]
+    plain.invoke = run  # type: ignore[method-assign,assignment]
     return plain

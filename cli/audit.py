@@ -19,7 +19,7 @@ audit = AppGroup("audit", help="The record of who did what.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 
 
-class NotedLink(click.ParamType):
+class NotedLink(click.ParamType[Link]):
     name = "NUMBER:HASH"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Link:

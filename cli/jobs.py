@@ -125,7 +125,7 @@ def say(told: dict[str, object], sentence: str, as_json: bool) -> None:
 def line(row: JobRow) -> str:
     job = row.job
     state = f"{job.status} {job.progress_percent} %" if job.status == JobStatus.PROCESSING else str(job.status)
-    about = job.error["message"] if job.error else job.stage or ""
+    about = str(job.error["message"]) if job.error else job.stage or ""
     cells = [str(job.id), moment(job.created_at) or "", f"{job.type:<18}", f"{state:<16}", row.creator_name or "System", about]
     return printable("  ".join(cells)).rstrip()
 

@@ -61,8 +61,8 @@ class Entry:
 
 NAVIGATION = (
     Entry("Home", "house", "portal.home"),
-    Entry("Refunds", "receipt-text", "portal.refunds.index", Permission.REFUNDS_LIST, lambda: count_pending(db.session, g.actor)),
-    Entry("Jobs", "layers", "portal.jobs.index", Permission.JOBS_LIST, lambda: count_attention(db.session, g.actor), "running or failed"),
+    Entry("Refunds", "receipt-text", "portal.refunds.index", Permission.REFUNDS_LIST, lambda: count_pending(db.session(), g.actor)),
+    Entry("Jobs", "layers", "portal.jobs.index", Permission.JOBS_LIST, lambda: count_attention(db.session(), g.actor), "running or failed"),
     Entry("Referrals", "gift", "portal.referrals.index", Permission.REFERRALS_LIST),
     Entry("Roles", "shield-check", "portal.roles.index", Permission.ROLES_LIST),
     Entry("Admins", "users-round", "portal.admins.index", Permission.ADMINS_LIST),

@@ -99,7 +99,7 @@ def account_page(refusal: Refusal | None = None) -> str:
         refusal=refusal,
         zone=zone_words(),
         zones=profile.time_zones(),
-        codes_left=mfa.recovery_codes_left(db.session, g.actor.admin_id),
+        codes_left=mfa.recovery_codes_left(db.session(), g.actor.admin_id),
     )
 
 

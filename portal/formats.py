@@ -25,7 +25,7 @@ def currency_sign(currency: str) -> str:
     return get_currency_symbol(currency, g.actor.locale)
 
 
-def number(value: int) -> str:
+def number(value: float) -> str:
     return format_decimal(value, locale=g.actor.locale)
 
 

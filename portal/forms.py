@@ -25,7 +25,7 @@ def read_form(schema: type[Schema], **read: tuple[str, Callable[[str], Any]]) ->
     try:
         loaded: dict[str, Any] = schema().load(given)
     except ValidationError as error:
-        raise ValidationError({**error.normalized_messages(), **refused}) from None
+        raise ValidationError({**error.messages_dict, **refused}) from None
     if refused:
         raise ValidationError(refused)
     return loaded

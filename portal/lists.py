@@ -48,7 +48,7 @@ class ListAddress:
         changed = replace(self, **{"page": "1", **changes})
         return url_for(endpoint or self.ENDPOINT, **changed.arguments())
 
-    def arguments(self) -> dict[str, str]:
+    def arguments(self) -> dict[str, Any]:
         plain = type(self)()
         return {PUBLIC.get(name, name): getattr(self, name) for name in self.names() if getattr(self, name) != getattr(plain, name)}
 

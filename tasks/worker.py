@@ -52,7 +52,12 @@ def consume(queue: Any, threads: int, stopping: Event) -> None:
         graceful_signal="TERM",
         shutdown_timeout=DRAIN_SECONDS,
     )
-    Thread(target=lambda: consumer.stop_flag.wait() and stopping.set(), name="stopping", daemon=True).start()
+
+    def pass_on() -> None:
+        consumer.stop_flag.wait()
+        stopping.set()
+
+    Thread(target=pass_on, name="stopping", daemon=True).start()
     consumer.run()
 
 

@@ -83,7 +83,7 @@ class RedisCache:
         log.warning("redis is away, summaries are kept in the database: %s", type(error).__name__)
 
 
-def read(text: bytes) -> Kept | None:
+def read(text: str | bytes) -> Kept | None:
     """None for what another version has written."""
     try:
         found = json.loads(text)

@@ -4,8 +4,11 @@ Requests that only read run under `read_only()`, so that on SQLite they never qu
 request (the audit of a refusal, a session's last sign of life) does it inside `writing()`.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
@@ -14,6 +17,9 @@ from sqlalchemy.orm import Session
 
 from domain.db import driver_url, engine_options, prepare, read_only
 from domain.patience import patience
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PATIENCE_SECONDS = 12.0
@@ -30,7 +36,7 @@ def register(app: Flask) -> None:
     with app.app_context():
         prepare(db.engine)
     app.teardown_appcontext(end_what_was_read)
-    app.wsgi_app = read_only_when_safe(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = read_only_when_safe(app.wsgi_app)  # type: ignore[method-assign,assignment]
 
 
 def hold_open(app: Flask) -> None:
@@ -50,8 +56,8 @@ def end_what_was_read(_error: BaseException | None) -> None:
         db.session.registry.clear()  # closing it would fail in the same way
 
 
-def read_only_when_safe(handle):
-    def handle_request(environ, start_response):
+def read_only_when_safe(handle: WSGIApplication) -> WSGIApplication:
+    def handle_request(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         with read_only(environ["REQUEST_METHOD"] in SAFE_METHODS), patience(PATIENCE_SECONDS):
             return handle(environ, start_response)
 

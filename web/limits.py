@@ -90,6 +90,6 @@ def shared_limiter(redis_url: str) -> RateLimiter:
         key_prefix="portal:limits",
         socket_timeout=REDIS_SECONDS,
         socket_connect_timeout=REDIS_SECONDS,
-        retry=None,
+        retry=None,  # type: ignore[arg-type]
     )
     return FixedWindowRateLimiter(storage)

@@ -1,5 +1,7 @@
 """The audit of what was refused: one row for each 403, and for each decision that the state of things forbade."""
 
+from typing import Any
+
 from flask import g, request
 from sqlalchemy.orm import Session
 
@@ -39,6 +41,7 @@ def note(session: Session, actor: Actor, error: DomainError) -> None:
     """Add the row to a transaction that is about to commit."""
     object_type, object_id = subject()
     required = error.details.get("required_permission")
+    more: dict[str, Any] = {"required_permission": required} if required else {}
     audit.record(
         session,
         actor,
@@ -48,7 +51,7 @@ def note(session: Session, actor: Actor, error: DomainError) -> None:
         code=error.code,
         method=request.method[:10],
         path=request.url_rule.rule if request.url_rule else None,
-        **({"required_permission": required} if required else {}),
+        **more,
     )
 
 

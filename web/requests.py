@@ -27,7 +27,7 @@ def request_id() -> str | None:
     if "request_id" not in g:
         given = request.headers.get("X-Request-ID", "") if trusts_proxies() else ""
         g.request_id = given if GIVEN_ID.fullmatch(given) else uuid4().hex
-    return g.request_id
+    return str(g.request_id)
 
 
 def client_address() -> str | None:
@@ -43,7 +43,7 @@ def user_agent() -> str | None:
 
 
 def trusts_proxies() -> bool:
-    return current_app.config["PORTAL"].trusted_proxies > 0
+    return bool(current_app.config["PORTAL"].trusted_proxies)
 
 
 def name_the_request(response: Response) -> Response:

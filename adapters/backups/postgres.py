@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -198,7 +198,7 @@ class DumpVault(FolderVault):
     def administering(self) -> Iterator[Any]:
         """A cursor that commits each statement."""
         try:
-            with connected(self.url, isolation_level="AUTOCOMMIT") as connection, connection.connection.cursor() as cursor:
+            with connected(self.url, isolation_level="AUTOCOMMIT") as connection, closing(connection.connection.cursor()) as cursor:
                 yield cursor
         except (SQLAlchemyError, psycopg2.Error) as error:
             reason = str(getattr(error, "orig", error)).strip().splitlines()[0]

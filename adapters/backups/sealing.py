@@ -180,7 +180,7 @@ def unseal(folder: Path, stored: StoredFile, target: Writable, key: Key | None) 
             else:
                 while piece := file.read(PIECE):
                     opened.write(piece)
-            opened.flush()  # type: ignore[call-arg]
+            opened.flush()  # type: ignore[no-untyped-call]
     except (zstandard.ZstdError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # age's own have none: this is the disk's, or the target's
             raise

@@ -180,7 +180,7 @@ class BucketSource:
         """A bucket whose versioning was suspended writes over what it has, as one without does."""
         ask = self.storage.ask
         found = ask("list", lambda: self.storage.client().get_bucket_versioning(Bucket=self.storage.bucket))
-        return found.get("Status") == "Enabled"
+        return bool(found.get("Status") == "Enabled")
 
     def place(self) -> dict[str, str]:
         return {"bucket": self.storage.bucket, "prefix": self.storage.prefix}

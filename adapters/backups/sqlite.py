@@ -102,7 +102,7 @@ class SqliteVault(FolderVault):
             key_fingerprint=self.fingerprint,
             page_size=facts.page_size,
             pages=facts.pages,
-            archive=position and {"log": position.plain()},
+            archive={"log": position.plain()} if position else None,
         )
         return self.checked(manifest, draft, progress)
 

@@ -70,7 +70,7 @@ class FolderVault(ABC):
 
     def __init__(self, folder: Path, key: Key | None, app_version: str):
         self.folder, self.key, self.app_version = folder, key, app_version
-        self.catalog = Catalog(folder, signing_key(key), key and key.fingerprint)
+        self.catalog = Catalog(folder, signing_key(key), key.fingerprint if key else None)
         self.uploads: Uploads | None = None
 
     def with_uploads(self, storage: Storage) -> Self:
@@ -353,7 +353,7 @@ class FolderVault(ABC):
             return ()
         return chain
 
-    def chain(self, manifest: Manifest) -> list[Manifest]:
+    def chain(self, manifest: Manifest) -> Sequence[Manifest]:
         """The backup and all that it stands on, the full one first."""
         chain = [manifest]
         while chain[0].parent_id is not None:

@@ -165,7 +165,7 @@ class LiveRestorer:
                 past_return()
                 journal.step("swapping")
 
-                last = Last(order, started_at, reached, safety and safety.id, carried)
+                last = Last(order, started_at, reached, safety.id if safety else None, carried)
                 frozen = self.swap.swap(order.id, url, mark, last, whole=safety is not None)
             journal.step("swapped", frozen_ms=frozen)
         except BaseException as error:

@@ -1,5 +1,7 @@
 """Admins and their invitations."""
 
+from typing import Any
+
 from api.operations.parts import ADMIN_ID, Operation, success
 from api.refusals import Refusal
 
@@ -24,7 +26,7 @@ INVITATION = {
     "created_at": "2025-11-12T11:00:00Z",
     "invited_by": "Asha Rao",
 }
-PAGE = {"page": 1, "page_size": 25, "total_pages": 1, "next_cursor": None, "ignored_parameters": []}
+PAGE: dict[str, Any] = {"page": 1, "page_size": 25, "total_pages": 1, "next_cursor": None, "ignored_parameters": []}
 LAST_SUPER_ADMIN = Refusal(409, "LAST_SUPER_ADMIN", "This is the last active super admin. Make another one first.")
 OWN_ACCOUNT = Refusal(409, "OWN_ACCOUNT", "You cannot disable yourself: ask another admin to do it.")
 EMAIL_TAKEN = Refusal(409, "EMAIL_TAKEN", "There is an admin with the address ravi@example.com already.")

@@ -1,10 +1,12 @@
 """Background jobs."""
 
+from typing import Any
+
 from api.operations.parts import ADMIN_ID, JOB_ID, Operation, success
 from api.refusals import Refusal, forbidden
 
 EXPORT_ID = "550e8400-e29b-41d4-a716-446655440000"
-EXPORT = {
+EXPORT: dict[str, Any] = {
     "id": EXPORT_ID,
     "type": "analytics_export",
     "status": "processing",

@@ -103,7 +103,7 @@ class BackupSummarySchema(Schema):
 
 
 class BackupListMeta(ListMeta):
-    summary = fields.Nested(BackupSummarySchema, required=True)
+    summary = fields.Nested(BackupSummarySchema, required=True)  # type: ignore[assignment]
 
 
 def asked(found: Asked) -> dict[str, Any]:

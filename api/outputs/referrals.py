@@ -121,7 +121,7 @@ class ReferralSummary(Schema):
 
 
 class ReferralListMeta(ListMeta):
-    summary = fields.Nested(
+    summary = fields.Nested(  # type: ignore[assignment]
         ReferralSummary,
         metadata={"description": "Under every filter but `status`; counted at most five minutes ago. `total_items` is live."},
     )

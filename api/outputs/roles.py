@@ -29,7 +29,7 @@ class HolderSchema(Schema):
     mfa_enrolled = fields.Boolean(required=True)
 
 
-def holders(**options: Any) -> fields.List:
+def holders(**options: Any) -> fields.List[Any]:
     description = {"description": "null for callers without `admins:list`."}
     return fields.List(fields.Nested(HolderSchema), required=True, allow_none=True, metadata=description, **options)
 

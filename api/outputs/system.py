@@ -14,7 +14,7 @@ def about(text: str, **more: Any) -> dict[str, Any]:
     return {"metadata": {"description": text}, **more}
 
 
-def figure(kind: type[fields.Field], text: str = "") -> fields.Field:
+def figure(kind: type[fields.Field[Any]], text: str = "") -> fields.Field[Any]:
     """Present whenever the service was asked with success; null with a word in `reasons`."""
     return kind(allow_none=True, **(about(text) if text else {}))
 

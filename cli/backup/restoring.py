@@ -27,7 +27,7 @@ restore_id = click.argument("restore_id", metavar="RESTORE_ID", type=click.UUID)
 yes = click.option("--yes", is_flag=True, help="Do not ask for the confirmation code.")
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[Any]):
     """A time with its zone."""
 
     name = "time"

@@ -50,7 +50,7 @@ def list_context() -> tuple[dict[str, Any], int]:
         "query": query,
         "refusals": refusals,
         "tabs": tabs(query, counts, {str(name): word for name, word in WORDS.items()}),
-        "found_words": f"{number(found)} {WORDS.get(query.status, '').casefold()} {'admin' if found == 1 else 'admins'}",  # type: ignore[call-overload]
+        "found_words": f"{number(found)} {WORDS.get(query.status, '').casefold()} {'admin' if found == 1 else 'admins'}",
         "invited": invited,
         "rows": [invitation_line(row) if invited else line(row) for row in page],
         "pages": reach(page),

@@ -47,7 +47,8 @@ def page_of(object_type: str, id: str | None) -> str | None:
     endpoint, argument, permissions = PAGES.get(object_type, ("", "", ()))
     if id is None or endpoint not in current_app.view_functions or not any(g.actor.can(each) for each in permissions):
         return None
-    return url_for(endpoint, **{argument: id if argument == "role_id" else as_id(id)})
+    values: dict[str, Any] = {argument: id if argument == "role_id" else as_id(id)}
+    return url_for(endpoint, **values)
 
 
 def as_id(text: str) -> UUID | None:

@@ -8,6 +8,7 @@ from flask import render_template, request, url_for
 from domain.audit.objects import name_objects
 from domain.exports.request import AUDIT_NARROWING, Format, read_audit_request
 from portal.audit import listing
+from portal.audit.wording import words
 from portal.errors import Refusal
 from portal.htmx import page_arguments, partial
 from portal.jobs.starting import FORMATS, typed, valid_day
@@ -21,7 +22,7 @@ def export_form(refusal: Refusal | None = None) -> str:
     query = listing.AuditQuery.read(page_arguments())
     if request.method == "POST":
         told = {name: request.form[name] for name in NARROWING if request.form.get(name)}
-        chips = [{"word": listing.words(name), "value": value[:200]} for name, value in told.items()]
+        chips = [{"word": words(name), "value": value[:200]} for name, value in told.items()]
     else:
         filters, _ = listing.read_filters(query)
         told = {name: getattr(filters, name) for name in NARROWING if getattr(filters, name)}

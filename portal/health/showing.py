@@ -1,5 +1,6 @@
 """The page's parts: each service in words and meters, the last 24 hours as bars."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import Any
@@ -223,7 +224,7 @@ def about(health: Health) -> list[tuple[str, str]]:
     ]
 
 
-def requests_chart(hours: list[TrafficHour]) -> Chart:
+def requests_chart(hours: Sequence[TrafficHour]) -> Chart:
     total, errors = sum(hour.traffic.requests for hour in hours), sum(hour.traffic.errors for hour in hours)
     return bar_chart(
         "Requests per hour, last 24 h",
@@ -238,7 +239,7 @@ def requests_chart(hours: list[TrafficHour]) -> Chart:
     )
 
 
-def latency_chart(hours: list[TrafficHour]) -> Chart:
+def latency_chart(hours: Sequence[TrafficHour]) -> Chart:
     slowest = max((hour.traffic.p95_ms or 0 for hour in hours), default=0)
     return bar_chart(
         "95 % answered within, by hour",
@@ -252,13 +253,14 @@ def latency_chart(hours: list[TrafficHour]) -> Chart:
     )
 
 
-def clocks(hours: list[TrafficHour]) -> list[str]:
+def clocks(hours: Sequence[TrafficHour]) -> list[str]:
     return [f"{hour.start.astimezone(zone()):%H:%M}" for hour in hours]
 
 
 def duration(seconds: float) -> str:
     """Two of its largest units: 12 d 4 h."""
-    left, words = int(seconds), []
+    left = int(seconds)
+    words: list[str] = []
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if left >= size or words or unit == "s":
             words.append(f"{left // size} {unit}")

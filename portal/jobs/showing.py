@@ -114,7 +114,7 @@ def restore_url(job: Job) -> str | None:
 
 
 def sees_backups() -> bool:
-    return g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE)
+    return bool(g.actor.can(Permission.SYSTEM_BACKUP) or g.actor.can(Permission.SYSTEM_RESTORE))
 
 
 def words(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import g, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 
 from domain.exports.permissions import permissions_for
 from domain.exports.request import ANALYTICS, NARROWING, Format, ReportType, read_request
@@ -124,7 +125,7 @@ def bulk_form(action: str, refusal: Refusal | None = None) -> str:
 def read_bulk(action: str) -> dict[str, Any]:
     """The parameters of the bulk decision that the form asks for. Raises ValidationError."""
     ids: list[UUID] = picked(request.form)
-    given = from_form(BulkStart(), {name: value for name, value in request.form.items() if name != "refund_ids"})
+    given = from_form(BulkStart(), MultiDict((name, value) for name, value in request.form.items() if name != "refund_ids"))
     parameters: dict[str, Any] = BulkStart().load(
         given | {"type": "bulk_operation", "action": action, "refund_ids": [str(refund_id) for refund_id in dict.fromkeys(ids)]}
     )

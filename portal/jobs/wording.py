@@ -122,7 +122,7 @@ def waiting(job: Job) -> str:
 
 
 def result_words(job: Job) -> str:
-    told = job.result or {}
+    told: dict[str, Any] = job.result or {}
     if job.type == "audit_verify":
         return f"Whole, {counted(told.get('entries'), 'entry', 'entries')}"
     if job.type == "backup":

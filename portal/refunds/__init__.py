@@ -27,7 +27,7 @@ blp = Blueprint("refunds", __name__, url_prefix="/refunds")
 def index():
     query = listing.ListQuery.read(request.args)
     filters, refusals = listing.read_filters(query)
-    page = queries.list_refunds(db.session, g.actor, filters, policy())
+    page = queries.list_refunds(db.session(), g.actor, filters, policy())
     context = listing.list_context(query, page, refusals) | showing.addresses(query)
     status = 422 if refusals else 200
     return render("refunds/index.html", fragment="refunds/_queue.html", title=listing.title(query), **context), status
@@ -37,7 +37,7 @@ def index():
 @needs(Permission.REFUNDS_LIST)
 def selection():
     """How many are selected, and their sums: never one sum over two currencies."""
-    chosen = sum_selected(db.session, g.actor, picked(request.args))
+    chosen = sum_selected(db.session(), g.actor, picked(request.args))
     sums = [{"currency": currency, "amount_cents": cents} for currency, cents in chosen.by_currency.items()]
     return render("refunds/selection.html", fragment="refunds/_selection.html", selection={"count": chosen.count, "sums": sums})
 

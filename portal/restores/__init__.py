@@ -31,8 +31,8 @@ def pick():
     """From a moment to the backup that a restore of it begins with; before the first to that one, whose page says from when on."""
     moment = asking.read_moment(request.args)
     standing = find_standing(vault())
-    manifest = moment and (standing.before(moment) or next(reversed(restorable(standing.manifests)), None))
-    if not manifest:
+    manifest = standing.before(moment) or next(reversed(restorable(standing.manifests)), None) if moment else None
+    if not moment or not manifest:
         return redirect(url_for("portal.backups.index"))
     return redirect(url_for("portal.restores.ask", backup_id=manifest.id, step=2, moment=asking.written(moment)))
 

@@ -6,8 +6,7 @@ from marshmallow import ValidationError, validates_schema
 
 from domain.identity.directory import AdminFilters, Standing
 from web.inputs import Input, ListQuery
-from web.inputs.audit import Words
-from web.inputs.fields import Choices, Text
+from web.inputs.fields import Choices, Text, Words
 
 ROLE = {"description": "The id of a role that can be assigned.", "example": "support_agent"}
 

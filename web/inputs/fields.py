@@ -18,7 +18,7 @@ DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,9})?([Zz]|[+ -][0-9]{2}:[0-9]{2})")
 
 
-class Said(fields.Field):
+class Said(fields.Field[Any]):
     """What every field says when it is not there."""
 
     default_error_messages = {"required": "It is missing.", "null": "It cannot be null: give a value, or leave it out."}
@@ -146,7 +146,7 @@ class Choices(Said, fields.String):
         }
         super().__init__(**options)
 
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> tuple[StrEnum, ...]:
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         words = value.split(",") if isinstance(value, str) else [value]
         return tuple(dict.fromkeys(chosen(self.choices, word.strip() if isinstance(word, str) else word) for word in words[:50]))
 

@@ -1,5 +1,6 @@
 """What may be asked about jobs, whichever door it comes through, and what each job that people start is told."""
 
+from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -15,7 +16,12 @@ from web.inputs.fields import Choice, Choices, Day, Flag, Id, Text, Words
 
 MOST_REFUNDS = 500
 
-JobTypeName = StrEnum("JobTypeName", {name.upper(): name for name in JOB_TYPES})  # type: ignore[misc]
+
+def one_of(name: str, words: Iterable[str]) -> type[StrEnum]:
+    return StrEnum(name, {word.upper(): word for word in words})  # type: ignore[return-value]
+
+
+JobTypeName = one_of("JobTypeName", JOB_TYPES)
 
 
 class JobQuery(ListQuery):
@@ -49,7 +55,7 @@ class Action(StrEnum):
 
 
 class ExportStart(Input):
-    type = Choice(StrEnum("ExportType", {"EXPORT": ANALYTICS_EXPORT.name}), required=True)
+    type = Choice(one_of("ExportType", [ANALYTICS_EXPORT.name]), required=True)
     report_type = Choice(ReportType, required=True)
     from_ = Day(
         data_key="from", allow_none=True, load_default=None, metadata={"description": "The first day (UTC); from the beginning if null."}
@@ -70,7 +76,7 @@ def written(day: date | None) -> str | None:
 
 
 class AuditExportStart(Input):
-    type = Choice(StrEnum("AuditExportType", {"EXPORT": AUDIT_EXPORT.name}), required=True)
+    type = Choice(one_of("AuditExportType", [AUDIT_EXPORT.name]), required=True)
     from_ = Day(
         data_key="from", allow_none=True, load_default=None, metadata={"description": "The first day (UTC); from the beginning if null."}
     )
@@ -95,7 +101,7 @@ class AuditExportStart(Input):
 
 
 class BulkStart(Input):
-    type = Choice(StrEnum("BulkType", {"BULK": BULK_OPERATION.name}), required=True)
+    type = Choice(one_of("BulkType", [BULK_OPERATION.name]), required=True)
     action = Choice(Action, required=True)
     refund_ids = fields.List(
         Id(),
@@ -134,7 +140,7 @@ class JobStart(Schema):
 
     error_messages = SAID
 
-    type = Choice(StrEnum("StartableType", {name.upper(): name for name in STARTS}), required=True)
+    type = Choice(one_of("StartableType", STARTS), required=True)
 
     @post_load(pass_original=True)
     def parameters(self, data: dict[str, Any], original: dict[str, Any], **_: object) -> dict[str, Any]:

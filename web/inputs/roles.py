@@ -11,7 +11,7 @@ from web.inputs.fields import Flag, Text
 NAME = {"description": "What people call the role; no two roles are called the same.", "example": "Regional finance"}
 
 
-def permissions(**options: Any) -> fields.List:
+def permissions(**options: Any) -> fields.List[str]:
     return fields.List(
         Text(max=100, metadata={"enum": CATALOGUE}),
         error_messages={

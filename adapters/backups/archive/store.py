@@ -201,7 +201,7 @@ class Generation:
     @property
     def set_back(self) -> int | None:
         facts = self.noted("set-back")
-        return facts and facts["at"]
+        return int(facts["at"]) if facts else None
 
     def note(self, name: str, facts: dict[str, Any]) -> None:
         with (self.folder / name).open("wb") as file:

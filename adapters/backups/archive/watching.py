@@ -11,7 +11,7 @@ import shutil
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -46,13 +46,18 @@ class LostTrack(Exception):
     """The log is not what it must be if the archiver held it: whatever that was, what was copied is a row that ends here."""
 
 
+def close_all(descriptors: Sequence[int]) -> None:
+    for each in descriptors:
+        os.close(each)
+
+
 @contextmanager
 def watching(database: Path, store: Store) -> Iterator[Watch]:
     """Raises sqlite3.Error, OSError, LostTrack, here or later: then begin again. Where the name is a link, the log is beside the file."""
     with ExitStack() as opened:
         # What SQLite has locked is unlocked when any descriptor of this process to the same file is closed: so these are closed last.
         descriptors: list[int] = []
-        opened.callback(lambda: [os.close(each) for each in descriptors])
+        opened.callback(close_all, descriptors)
         hold = Hold(database)
         opened.callback(hold.close)
         for ending in ("", "-shm", "-wal"):
@@ -69,6 +74,7 @@ class Watch:
         self.file, self.index, self.log_file = file, index, log_file
         self.origin = 0  # frames of the generation in earlier logs
         self.salts = ""
+        self.end = self.at = self.since = self.seen = 0  # what is archived: its last frame and its moment; the last two looks
         self.taken = self.observed = 0  # frames of this log: copied, and known to be committed
         self.marks: list[Mark] = []  # of what is observed and not taken
         self.segments_of_log = 0

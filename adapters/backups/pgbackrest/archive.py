@@ -57,7 +57,7 @@ class Commits:
             return None
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / piece.name).write_bytes(content)
-            command = [programs / "pg_waldump", "--rmgr=Transaction", f"--path={folder}", piece.name]
+            command: list[str | Path] = [programs / "pg_waldump", "--rmgr=Transaction", f"--path={folder}", piece.name]
             said = subprocess.run(command, capture_output=True, text=True, env={"TZ": "UTC"}, check=False).stdout
         times: Sequence[str] = COMMIT.findall(said)
         return max((datetime.fromisoformat(each).replace(tzinfo=UTC) for each in times), default=None)

@@ -61,12 +61,12 @@ class Moments:
         found = []
         for manifest in manifests:
             archive = manifest.archive
-            backup = archive and stored.labelled(archive["label"])
+            backup = stored.labelled(archive["label"]) if archive else None
             if not archive or backup is None or backup.damaged:
                 continue
             if backup.archive_id not in archives:
-                pieces = {place(each.name, archive["piece_bytes"]): each for each in self.repository.pieces(backup.archive_id)}
-                archives[backup.archive_id] = pieces, runs_of(pieces)
+                placed = {place(each.name, archive["piece_bytes"]): each for each in self.repository.pieces(backup.archive_id)}
+                archives[backup.archive_id] = placed, runs_of(placed)
             pieces, runs = archives[backup.archive_id]
             begin, own = place(backup.start, archive["piece_bytes"]), place_of(archive["lsn"], archive["piece_bytes"])
             run = next((run for run in runs if run.first <= begin and own <= run.last), None)

@@ -75,11 +75,13 @@ class Programs:
     def start(self, command: Sequence[str | Path], *, operation: bool = False, **options: Any) -> subprocess.Popen[bytes]:
         environment = {name: value for name, value in os.environ.items() if name not in OURS_ALONE}
         environment |= {"TZ": "UTC", "LC_ALL": "C.UTF-8"} | ({OPERATION: str(self.folder)} if operation else {})
-        options = {"stdin": subprocess.DEVNULL, "env": environment, "cwd": "/", "start_new_session": True} | options
+        every: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": environment, "cwd": "/", "start_new_session": True}
+        every |= options | self.account.options()
         try:
-            return subprocess.Popen(command, **options, **self.account.options())
+            process: subprocess.Popen[bytes] = subprocess.Popen(command, **every)
         except FileNotFoundError:
             raise EngineUnavailable(f"{command[0]} cannot be found: install it on this machine.") from None
+        return process
 
     def run(self, command: Sequence[str | Path], tick: Callable[[str], None], *, operation: bool = False) -> tuple[int, str]:
         """Run it to its end; answers its status and what it said. `tick` hears each line, and often nothing; it may raise to stop."""

@@ -50,7 +50,7 @@ class Restoring:
             return "indexes not looked through, since this machine sorts words in another way than the server's"
         exactly = (url.database or "").replace('"', '""')  # else it is a pattern, and capitals are none
         server = [f"--host={url.query['host']}", f"--port={url.query['port']}", f"--username={url.username}"]
-        command = [server_programs(manifest.archive["major"]) / "pg_amcheck", *server, "--install-missing", "--jobs=2"]
+        command: list[str | Path] = [server_programs(manifest.archive["major"]) / "pg_amcheck", *server, "--install-missing", "--jobs=2"]
         status, said = self.programs.run(
             [*command, f'--database="{exactly}"'], lambda line: progress(88, "Looking through pages and indexes")
         )

@@ -228,7 +228,7 @@ class PgBackRestVault(FolderVault):
         self.check_stored(manifest)
         damage = self.repository.verify(lambda line: progress(5, "Reading all that is stored"))
         for each in self.chain(manifest):
-            label = (each.archive or {}).get("label")
+            label = (each.archive or {}).get("label", "")
             if label in damage:
                 raise BackupCorrupt(f"What is stored of {label} is damaged: {damage[label]}.", file=label)
         checked = self.prove(manifest, work, progress).verified
@@ -393,7 +393,7 @@ class PgBackRestVault(FolderVault):
             encrypted = self.repository.contents().encrypted
         except DomainError as error:
             return Finding("backup key", False, error.message, "Correct repo1-cipher-pass")
-        return examining.key(encrypted, self.passphrase_fingerprint, self.key and self.key.fingerprint)
+        return examining.key(encrypted, self.passphrase_fingerprint, self.key.fingerprint if self.key else None)
 
     def examine_space(self) -> Finding:
         try:
