@@ -9,6 +9,7 @@ Where much differs, or the schemas do, all pages are written by the backup API i
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
 import time
@@ -19,6 +20,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Integer, Table, literal_column
 
+from adapters.backups.catalog import write_whole
 from adapters.restores import written
 from adapters.restores.merging import FOUND, WAIT_SECONDS, Merging
 from adapters.restores.swap import Late, Reading, Swap, named
@@ -28,6 +30,7 @@ from domain.restores.carrying import Changes
 from domain.restores.errors import RestoreFailed, SwapBlocked
 
 SIDE, PREVIOUS = "side.db", "previous.db"
+CHECKSUM = ".sha256"
 COPIED_AT_ONCE = 1000
 
 
@@ -50,6 +53,7 @@ class SqliteSwap(Swap):
         return f"sqlite:///{side}"
 
     def stage_previous(self, restore_id: UUID, undone_id: UUID) -> str:
+        check_kept(self.folder / str(undone_id) / PREVIOUS)
         url = self.make_stage(restore_id)
         with closing(connect(self.folder / str(undone_id) / PREVIOUS)) as kept, closing(sqlite3.connect(file_of(url))) as side:
             side.execute("PRAGMA synchronous=OFF")
@@ -113,6 +117,7 @@ class SqliteSwap(Swap):
             kept = self.keep_rows(old) if merged else self.keep_pages(restore_id, old)
         if merged and kept and not side.with_name(f"{side.name}-wal").exists():  # nobody has it open: its log is in the file
             side.replace(self.folder / str(restore_id) / PREVIOUS)
+        note_checksum(self.folder / str(restore_id) / PREVIOUS)
         return round(frozen * 1000)
 
     def carry_late(self, side: Path, late: Late, locked: Merging) -> None:
@@ -217,9 +222,25 @@ def found_beside(side: Path) -> Path:
     return side.with_name(side.name + FOUND)
 
 
+def note_checksum(kept: Path) -> None:
+    """Without it, a rollback has SQLite's own check alone to tell whether what is put back is what was replaced."""
+    with suppress(OSError), kept.open("rb") as file:
+        write_whole(kept.with_name(kept.name + CHECKSUM), hashlib.file_digest(file, "sha256").hexdigest().encode())
+
+
+def check_kept(kept: Path) -> None:
+    """Raises RestoreFailed where the file is another than what was kept."""
+    with suppress(FileNotFoundError):  # a process that died right after the swap has written none
+        noted = kept.with_name(kept.name + CHECKSUM).read_text()
+        with kept.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != noted:
+                raise RestoreFailed(f"{kept} is not what that restore had replaced any more: restore the safety backup instead.")
+
+
 def remove_database(file: Path) -> None:
-    for ending in ("", "-wal", "-shm", "-journal", ".gate", ".part", FOUND):
+    for ending in ("", "-wal", "-shm", "-journal", ".gate", ".part", FOUND, CHECKSUM):
         file.with_name(file.name + ending).unlink(missing_ok=True)
-    file.with_suffix(".part").unlink(missing_ok=True)
+    for draft in (file.with_suffix(".part"), *file.parent.glob(f"{file.name}.*.part")):
+        draft.unlink(missing_ok=True)
     if file.parent.is_dir() and not any(file.parent.iterdir()):
         shutil.rmtree(file.parent, ignore_errors=True)

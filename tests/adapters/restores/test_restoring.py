@@ -41,7 +41,7 @@ from domain.refunds.commands.decision import NotPending
 from domain.refunds.models import Refund
 from domain.refunds.policy import RefundPolicy
 from domain.refunds.settlement import settle
-from domain.restores.errors import ApprovalsFrozen, NothingToRollBack
+from domain.restores.errors import ApprovalsFrozen, NothingToRollBack, RestoreFailed
 from domain.restores.models import Restore
 from domain.restores.restorer import Order
 from tests.domain.gateways import ScriptedGateway
@@ -650,6 +650,32 @@ def test_a_table_may_take_longer_to_compare_than_the_portal_lets_a_transaction_b
     restorer.restore(order, slowly, nothing)
     assert compared
     assert restorer.row(order.id) is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("merged", [True, False], ids=["rows", "pages"])
+def test_what_was_replaced_is_put_back_as_it_was_or_not_at_all(session, engine, vault, restorer, merged, monkeypatch):
+    make_refund(session)
+    session.commit()
+    manifest = back_up(vault)
+    order = Order(uuid4(), "Asha Rao", backup_id=manifest.id)
+    session.close()
+    engine.dispose()
+    monkeypatch.setattr("adapters.restores.merging.Merging.is_worth_it", lambda self: merged)
+    restorer.restore(order, silent, nothing)
+    kept = restorer.folder / str(order.id) / "previous.db"
+    whole, words = kept.read_bytes(), b"INR"
+    at = whole.rindex(words)
+
+    kept.write_bytes(whole[:at] + b"JPY" + whole[at + len(words) :])  # which SQLite takes for a row like any other
+    with pytest.raises(RestoreFailed, match="restore the safety backup instead"):
+        restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
+    kept.write_bytes(whole)
+    restorer.roll_back(Order(uuid4(), "Asha Rao", undone_id=order.id), silent, nothing)
+
+    assert not list(kept.parent.glob("previous*"))
+    with Session(engine) as after:
+        assert after.get(Restore, order.id).rolled_back_at is not None
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
