@@ -25,6 +25,7 @@ from sqlalchemy.engine import URL, make_url
 
 from adapters import databases
 from adapters.databases import send_away
+from adapters.restores import rights
 from adapters.restores.swap import Late, Reading, Swap, named
 from domain.db import driver_url, dump_json
 from domain.restores.carrying import Changes
@@ -37,22 +38,6 @@ CAUGHT_UP_SECONDS = 1.0  # a rename waits five for the others to leave
 MAINTENANCE = ("postgres", "template1")
 STAGE, PREVIOUS = "_stage_", "_prev_"
 READ_AT_ONCE = 5000
-RIGHTS = """
-    WITH relations AS (
-        SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, nspname, c.oid, relname, relacl, relowner
-        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND nspname !~ '^(pg_|information_schema$)'
-    ), granted (kind, schema, name, attribute, acl, owner) AS (
-        SELECT 'SCHEMA', NULL, nspname, NULL, nspacl, nspowner FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'
-        UNION ALL SELECT kind, nspname, relname, NULL, relacl, relowner FROM relations
-        UNION ALL SELECT kind, nspname, relname, attname, attacl, relowner FROM relations JOIN pg_attribute ON attrelid = relations.oid
-    )
-    SELECT kind, schema, name, attribute, coalesce(rolname, 'public'), privilege_type
-    FROM granted, aclexplode(acl) g LEFT JOIN pg_roles r ON r.oid = g.grantee
-    WHERE g.grantee <> owner
-"""
-NOT_THERE = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.InvalidSchemaName)
-SUPERUSERS_OWN = "SELECT 'extension ' || extname FROM pg_extension UNION ALL SELECT 'publication ' || pubname FROM pg_publication"
 
 
 class PostgresSwap(Swap):
@@ -112,8 +97,7 @@ class PostgresSwap(Swap):
 
     def swap(self, restore_id: UUID, url: str, mark: int, late: Late, *, whole: bool) -> int:
         staged = make_url(driver_url(url))
-        self.copy_settings(staged.database or "")
-        self.copy_grants(staged)
+        self.copy_rights(staged)
         for _ in range(TRIES - 1):
             mark = self.catch_up(staged, mark, late)
             with suppress(SwapBlocked):
@@ -175,43 +159,12 @@ class PostgresSwap(Swap):
                 ", ".join(f"pid {pid} ({user} {program})".replace(" )", ")") for pid, user, program in cursor.fetchall()) or "nobody by now"
             )
 
-    def copy_settings(self, staged: str) -> None:
-        """Settings, limits and grants belong to a database and not to its name."""
+    def copy_rights(self, staged: URL) -> None:
         with self.administering() as cursor:
-            databases.copy_settings(cursor, self.name, staged)
-            cursor.execute("SELECT datconnlimit FROM pg_database WHERE datname = %s", (self.name,))
-            statement = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}")
-            cursor.execute(statement.format(sql.Identifier(staged), sql.Literal(cursor.fetchone()[0])))
-            granted = (
-                "SELECT coalesce(r.rolname, 'public'), g.privilege_type FROM pg_database d, aclexplode(d.datacl) g"
-                " LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE d.datname = %s AND d.datacl IS NOT NULL"
-            )
-            cursor.execute(granted, (self.name,))
-            rights = cursor.fetchall()
-            if rights:
-                cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(staged)))
-            for role, right in rights:
-                whom = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
-                with suppress(errors.InsufficientPrivilege):
-                    cursor.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}").format(sql.SQL(right), sql.Identifier(staged), whom))
-
-    def copy_grants(self, staged: URL) -> None:
-        """What others than the owner may do with the tables; of a backup they are left out, since their roles may be gone."""
-        with connected(self.url) as live:
-            rights = live.execute(text(RIGHTS)).all()
-            had = set(live.scalars(text(SUPERUSERS_OWN)))
-        with closing(connect(staged)) as connection, connection.cursor() as cursor:
+            rights.copy_to_database(cursor, self.name, staged.database or "")
+        with connected(self.url) as live, closing(connect(staged)) as connection, connection.cursor() as cursor:
             connection.autocommit = True
-            cursor.execute(SUPERUSERS_OWN)
-            if lacking := had - {name for (name,) in cursor.fetchall()}:
-                log.warning("to be made anew by a superuser after the restore: %s", ", ".join(sorted(lacking)))
-            for kind, schema, name, column, role, right in rights:
-                what = sql.Identifier(schema, name) if schema else sql.Identifier(name)
-                which = sql.SQL("({})").format(sql.Identifier(column)) if column else sql.SQL("")
-                whom = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
-                with suppress(*NOT_THERE, errors.InsufficientPrivilege):
-                    statement = sql.SQL("GRANT {} {} ON {} {} TO {}")
-                    cursor.execute(statement.format(sql.SQL(right), which, sql.SQL(kind), what, whom))
+            rights.copy_inside(live, cursor)
 
     def previous_url(self, restore_id: UUID) -> str | None:
         name = self.named(PREVIOUS, restore_id)

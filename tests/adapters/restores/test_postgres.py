@@ -73,7 +73,7 @@ def test_settings_of_the_database_come_along_and_what_only_a_superuser_may_set_h
         staged = make_url(live.make_stage(uuid4())).database
         expected = facts(postgres, "live")
         postgres.execute("alter database live set log_min_duration_statement to '1s'")
-        live.copy_settings(staged)
+        live.copy_rights(make_url(live.url).set(database=staged))
         assert facts(postgres, staged) == expected
         postgres.execute("alter database live reset log_min_duration_statement")
 
@@ -87,13 +87,55 @@ def test_what_others_may_do_with_tables_columns_and_schemas_they_may_after_it(li
     staged = make_url(live.make_stage(uuid4()))
     with engine_of(staged).begin() as connection:
         connection.exec_driver_sql(f"create table numbers (number int); {shape}")
-    live.copy_grants(staged)
+    live.copy_rights(staged)
     with postgres.connect(staged.database) as connection, connection.cursor() as cursor:
         cursor.execute("set role reader; select * from reports.doubled")
         cursor.execute("set role auditor; select number from numbers")
         cursor.execute("reset role; drop owned by reader, auditor")
     with postgres.connect("live") as connection, connection.cursor() as cursor:
         cursor.execute("drop owned by reader, auditor; drop role reader, auditor")
+
+
+def test_what_was_taken_from_everybody_stays_taken_and_what_is_granted_on_new_tables_too(live, postgres):
+    routine = "create function public.reckon(int, text) returns int language sql security definer as 'select 1'"
+    with postgres.connect("live") as connection, connection.cursor() as cursor:
+        cursor.execute("create role reader; create role auditor; create role stranger")
+        cursor.execute("alter database live owner to plain; comment on database live is 'Money''s own'")
+        cursor.execute(f"set role plain; {routine}; revoke all on function public.reckon from public")
+        cursor.execute("grant execute on function public.reckon to reader; grant select on numbers to reader with grant option")
+        cursor.execute("revoke all on database live from public; revoke usage on schema public from public")
+        cursor.execute("grant usage on schema public to reader, auditor; alter default privileges revoke execute on functions from public")
+        cursor.execute("alter default privileges grant select on tables to auditor")
+        cursor.execute("alter default privileges in schema public grant usage on sequences to auditor")
+        cursor.execute("reset role; alter default privileges grant select on tables to reader")  # a superuser's own
+    staged = make_url(live.make_stage(uuid4()))
+    with engine_of(staged).begin() as connection:
+        connection.exec_driver_sql(f"create table numbers (number int); {routine}")
+    live.copy_rights(staged)
+    with engine_of(staged).begin() as connection:
+        connection.exec_driver_sql("create table later (id serial); create function public.later() returns int language sql as 'select 1'")
+    with postgres.connect(staged.database) as connection, connection.cursor() as cursor:
+        cursor.execute("select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()")
+        assert cursor.fetchone() == ("Money's own",)
+        cursor.execute("select has_database_privilege('stranger', current_database(), 'connect')")
+        assert cursor.fetchone() == (False,)
+        for role, can in (("stranger", (False, False, False)), ("reader", (True, False, True)), ("auditor", (False, False, True))):
+            cursor.execute(
+                "select has_function_privilege(%(role)s, 'reckon(int, text)', 'execute'),"
+                " has_function_privilege(%(role)s, 'later()', 'execute'), has_schema_privilege(%(role)s, 'public', 'usage')",
+                {"role": role},
+            )
+            assert (role, *cursor.fetchone()) == (role, *can)
+        for role, can in (("stranger", (False, False, False)), ("reader", (True, False, False)), ("auditor", (False, True, True))):
+            cursor.execute(
+                "select has_table_privilege(%(role)s, 'numbers', 'select with grant option'),"
+                " has_table_privilege(%(role)s, 'later', 'select'), has_sequence_privilege(%(role)s, 'later_id_seq', 'usage')",
+                {"role": role},
+            )
+            assert (role, *cursor.fetchone()) == (role, *can)
+        cursor.execute("drop owned by reader, auditor")
+    with postgres.connect("live") as connection, connection.cursor() as cursor:
+        cursor.execute("drop owned by reader, auditor; drop role reader, auditor, stranger")
 
 
 def test_what_is_carried_goes_into_the_schema_that_the_portals_tables_are_in(live, postgres, tmp_path):
